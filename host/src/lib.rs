@@ -1,0 +1,10 @@
+//! Greenroom: a WebAssembly plugin host for live-streaming rooms.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
+
+pub mod domain;
+pub mod ledger;
+pub mod plugin;
+pub mod ports;
+pub mod room;
+pub mod timer;

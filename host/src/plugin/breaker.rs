@@ -1,0 +1,15 @@
+//! Circuit breakers: one per (room, plugin), and one per plugin.
+
+use std::time::Duration;
+
+/// Opens after failures in a row, lets one call through after a backoff of 1 to 30 s, closes when that one succeeds.
+#[derive(Debug, Default)]
+pub struct Breaker {}
+
+impl Breaker {
+    /// How long the circuit stays open; none if it is closed or half-open.
+    #[must_use]
+    pub fn open_for(&self) -> Option<Duration> {
+        todo!()
+    }
+}

@@ -1,0 +1,9 @@
+//! What Greenroom needs of the outside, as traits whose docs are contracts: every adapter passes the same tests.
+//!
+//! `domain` is all that this module may use.
+
+pub mod cache;
+pub mod clock;
+pub mod db;
+pub mod push_bus;
+pub mod queue;

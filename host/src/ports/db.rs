@@ -1,0 +1,26 @@
+//! The database: the settled ledger, and everything an operator decides. Step 9 of the way of a gift.
+//!
+//! One trait for each part of the house that uses it; an adapter implements them all over one set of tables.
+
+mod deliveries;
+mod ledger;
+mod plugins;
+mod rooms;
+mod statements;
+
+pub use deliveries::{DeadLetter, Deliveries, Retry};
+pub use ledger::{Difference, Ledger, PostResult, Posted, PostedEvent, Record, RecordCursor};
+pub use plugins::{Plugins, StoredPlugin};
+pub use rooms::{AuditEntry, BindingRow, RoomRow, Rooms, StreamRow};
+pub use statements::{Statements, Step, TransactError, Value};
+
+/// Why nothing was read or written.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    /// The database does not answer, or asks to try again. A write was made entirely or not at all; asking again is safe.
+    #[error("the database is unavailable: {0}")]
+    Unavailable(String),
+    /// The database refused for good: a fault in this program or in the data.
+    #[error("the database refused: {0}")]
+    Refused(String),
+}

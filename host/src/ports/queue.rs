@@ -1,0 +1,65 @@
+//! The message queue: topics with partitions, read by consumer groups. Steps 7 and 8 of the way of a gift.
+//!
+//! At least once; events with one key keep their order within a topic. An event stays in the queue until every group that was
+//! subscribed when it was published has committed an offset beyond it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::domain::Event;
+
+/// Why nothing was published, read or committed.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    /// The queue has reached its bound. Worth a retry.
+    #[error("the queue is full")]
+    Full,
+    /// The queue does not answer. Worth a retry.
+    #[error("the queue is unavailable: {0}")]
+    Unavailable(String),
+}
+
+/// An event at its place in the queue.
+#[derive(Debug, Clone)]
+pub struct Delivery {
+    /// The partition.
+    pub partition: u32,
+    /// Grows within the partition.
+    pub offset: u64,
+    /// The event.
+    pub event: Arc<Event>,
+}
+
+/// The next offset to read, for each partition.
+pub type Offsets = BTreeMap<u32, u64>;
+
+/// Publishes, and opens consumers.
+#[async_trait]
+pub trait Queue: Send + Sync {
+    /// Appends events and returns once they are durable.
+    async fn publish(&self, events: Vec<Event>) -> Result<(), Error>;
+
+    /// Joins a consumer group on topics. A new group starts at the first event that is published after this call; a known one
+    /// goes on where it committed. One consumer of a group at a time in one process.
+    async fn subscribe(&self, group: &str, topics: &[Arc<str>]) -> Result<Box<dyn Consumer>, Error>;
+
+    /// Forgets a group: events are no longer kept for it. Refused by the caller while events of it are not consumed.
+    async fn forget(&self, group: &str) -> Result<(), Error>;
+
+    /// How many events each group has not committed yet.
+    async fn lag(&self) -> Result<BTreeMap<String, u64>, Error>;
+}
+
+/// One member of a consumer group.
+#[async_trait]
+pub trait Consumer: Send {
+    /// Waits up to `wait` for the first event, then takes what is there, at most `max`, in order for each partition. Empty if
+    /// nothing came. Safe to cancel.
+    async fn poll(&mut self, max: usize, wait: Duration) -> Result<Vec<Delivery>, Error>;
+
+    /// Says that everything before these offsets is dealt with. It need not be durable at once: what is lost is delivered again.
+    async fn commit(&mut self, offsets: Offsets) -> Result<(), Error>;
+}

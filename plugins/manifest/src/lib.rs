@@ -1,0 +1,207 @@
+//! A plugin's manifest: what it is, what it needs, and how it travels inside the component.
+//!
+//! An author writes `plugin.toml` beside the source; [`Manifest::from_toml`] reads it, and [`embed`] adds it to the built
+//! component as the custom section [`SECTION`], so that one `.wasm` file is all. The host reads it back with [`extract`].
+
+mod check;
+mod section;
+mod source;
+
+use std::collections::BTreeMap;
+
+use semver::Version;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+pub use check::Fault;
+pub use section::{SECTION, embed, extract};
+pub use source::Error;
+
+/// What a plugin says of itself. As JSON in the component; as TOML beside the source, where a schema may be the path of a file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Manifest {
+    /// 1 to 32 characters of `a-z 0-9 -`, beginning with a letter.
+    pub name: String,
+    /// Semantic version.
+    pub version: Version,
+    /// One sentence.
+    pub description: String,
+    /// Names, with or without addresses.
+    #[serde(default)]
+    pub authors: Vec<String>,
+    /// What it answers.
+    #[serde(default)]
+    pub routes: Vec<Route>,
+    /// JSON Schema of its configuration in a room; `default` keywords fill in what an operator leaves out.
+    #[serde(default = "any_object")]
+    pub config: Value,
+    /// The capabilities it asks for.
+    #[serde(default)]
+    pub grants: Vec<Grant>,
+    /// `CREATE TABLE IF NOT EXISTS` and `CREATE INDEX IF NOT EXISTS`, run once at installation; names begin with the plugin's.
+    #[serde(default)]
+    pub schema: Vec<String>,
+    /// SQL by name, with parameters `$1`, `$2`, …
+    #[serde(default)]
+    pub statements: BTreeMap<String, String>,
+    /// The topics it publishes, each `<plugin>.<word>`.
+    #[serde(default)]
+    pub publishes: Vec<String>,
+    /// The topics it consumes: its own, or another plugin's.
+    #[serde(default)]
+    pub consumes: Vec<String>,
+    /// What bounds it; left out, the host's defaults hold.
+    #[serde(default)]
+    pub limits: Limits,
+    /// Whether its instances are used again.
+    #[serde(default)]
+    pub isolation: Isolation,
+    /// What the room does while its circuit is open.
+    #[serde(default)]
+    pub when_open: WhenOpen,
+}
+
+fn any_object() -> Value {
+    serde_json::json!({ "type": "object", "additionalProperties": false })
+}
+
+/// One thing it answers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Route {
+    /// In capitals.
+    pub method: Method,
+    /// Under `/v1/rooms/{room}/`, or under `/v1/` for a global route; segments, some of them `{parameter}`. No slash at either end.
+    pub path: String,
+    /// Whether the route is about a room.
+    #[serde(default)]
+    pub scope: Scope,
+    /// Whether it needs a live stream; others are answered in any enabled room.
+    #[serde(default)]
+    pub live: bool,
+    /// The roles that may call it; empty for all.
+    #[serde(default)]
+    pub roles: Vec<Role>,
+    /// One sentence for the interface's description.
+    #[serde(default)]
+    pub summary: String,
+    /// JSON Schema of the body; the host refuses others before the plugin is called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<Value>,
+    /// JSON Schema of the answer, for the interface's description.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub response: Option<Value>,
+}
+
+/// An HTTP method.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Method {
+    /// Reads.
+    Get,
+    /// Makes or does.
+    Post,
+    /// Replaces.
+    Put,
+    /// Removes.
+    Delete,
+}
+
+impl Method {
+    /// In capitals.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Method::Get => "GET",
+            Method::Post => "POST",
+            Method::Put => "PUT",
+            Method::Delete => "DELETE",
+        }
+    }
+}
+
+/// What a route is about.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scope {
+    /// A room in which the plugin is enabled.
+    #[default]
+    Room,
+    /// The plugin as a whole; answered by its newest version.
+    Global,
+}
+
+/// A caller's role.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Watches, and pays.
+    Viewer,
+    /// Runs the room.
+    Streamer,
+    /// Operates the platform.
+    Operator,
+    /// Another program of the platform.
+    Service,
+}
+
+/// A capability. Importing the interface without it is refused at installation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Grant {
+    /// `greenroom:ledger`.
+    Ledger,
+    /// `greenroom:cache` and `wasi:keyvalue`.
+    Cache,
+    /// `greenroom:db`.
+    Db,
+    /// `greenroom:mq`.
+    Mq,
+    /// `greenroom:room` `broadcast` and `send`; reading needs no grant.
+    Push,
+    /// `greenroom:timer`.
+    Timer,
+}
+
+/// What bounds a plugin. A value above the host's own bound is refused at installation.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Limits {
+    /// Linear memory of one instance.
+    pub memory_bytes_max: Option<u64>,
+    /// Time on a processor for one call.
+    pub deadline_ms: Option<u32>,
+    /// Time on the wall for one call, waiting included.
+    pub timeout_ms: Option<u32>,
+    /// Calls at the same time in one process.
+    pub concurrency_max: Option<u32>,
+    /// Host calls in one call.
+    pub host_calls_max: Option<u32>,
+    /// Bytes of one answer.
+    pub response_bytes_max: Option<u32>,
+    /// Pushes in one call.
+    pub pushes_max: Option<u32>,
+}
+
+/// Whether instances are used again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Isolation {
+    /// One call at a time, many calls one after another.
+    #[default]
+    Warm,
+    /// A new instance for each call.
+    Fresh,
+}
+
+/// What the room does while the plugin's circuit is open.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WhenOpen {
+    /// Refuses: for money.
+    #[default]
+    Closed,
+    /// Answers 204 as if nothing had been asked: for decoration.
+    Open,
+}
