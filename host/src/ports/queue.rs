@@ -49,6 +49,9 @@ pub trait Queue: Send + Sync {
     /// Forgets a group: events are no longer kept for it. Refused by the caller while events of it are not consumed.
     async fn forget(&self, group: &str) -> Result<(), Error>;
 
+    /// Every event that holds money and that the group it belongs to (the topic up to its first dot) has not committed.
+    async fn pending(&self) -> Result<Vec<Arc<Event>>, Error>;
+
     /// How many events each group has not committed yet.
     async fn lag(&self) -> Result<BTreeMap<String, u64>, Error>;
 }
