@@ -58,7 +58,7 @@ pub trait Queue: Send + Sync {
 
 /// One member of a consumer group.
 #[async_trait]
-pub trait Consumer: Send {
+pub trait Consumer: Send + Sync {
     /// Waits up to `wait` for the first event, then takes what is there, at most `max`, in order for each partition. Empty if
     /// nothing came. Safe to cancel.
     async fn poll(&mut self, max: usize, wait: Duration) -> Result<Vec<Delivery>, Error>;
