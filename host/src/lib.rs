@@ -7,4 +7,5 @@ pub mod ledger;
 pub mod plugin;
 pub mod ports;
 pub mod room;
+pub mod settle;
 pub mod timer;

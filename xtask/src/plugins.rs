@@ -1,0 +1,114 @@
+//! `cargo xtask plugins`: every Rust plugin of the tree, for wasm32, as a component with its manifest inside.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+
+use crate::pack::{Packed, pack};
+use crate::progress;
+use crate::wasm_target::Toolchain;
+use crate::workspace::{Package, Workspace};
+
+/// The folders in which plugins live.
+const SHELVES: [&str; 3] = ["plugins", "examples", "host/tests/guests"];
+const TARGET: &str = "wasm32-unknown-unknown";
+const PROFILE: &str = "plugin";
+
+/// Builds and packs all plugins; gives the folder in which they are.
+///
+/// # Errors
+/// If there is no way to a wasm32 standard library, a plugin does not compile, or its manifest has a fault.
+pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<PathBuf> {
+    let folder = workspace.target.join("plugins");
+    let sources = find(&workspace.root)?;
+    if sources.is_empty() {
+        eprintln!("no plugin with a plugin.toml and a Cargo.toml under {}", SHELVES.join(", "));
+        return Ok(folder);
+    }
+    let packages = sources
+        .iter()
+        .map(|source| {
+            workspace.package_in(source).with_context(|| {
+                format!(
+                    "{} has a plugin.toml but is no member of the workspace; add it to Cargo.toml",
+                    source.display()
+                )
+            })
+        })
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    let built = build(workspace, &packages)?;
+    for (source, package) in sources.iter().zip(packages) {
+        let module = built.join(format!("{}.wasm", cdylib(package)?));
+        report(&pack(&module, &source.join("plugin.toml"), &folder)?);
+    }
+    Ok(folder)
+}
+
+/// The folders with a `plugin.toml` and a `Cargo.toml`, in order. Plugins in other languages have no `Cargo.toml`.
+fn find(root: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for shelf in SHELVES.map(|shelf| root.join(shelf)) {
+        let Ok(entries) = std::fs::read_dir(&shelf) else { continue };
+        for entry in entries {
+            let folder = entry.with_context(|| format!("cannot read {}", shelf.display()))?.path();
+            if folder.join("plugin.toml").is_file() && folder.join("Cargo.toml").is_file() {
+                found.push(folder);
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Compiles the packages in one go; gives the folder of the modules. Cargo shows its own progress.
+fn build(workspace: &Workspace, packages: &[&Package]) -> anyhow::Result<PathBuf> {
+    let toolchain = Toolchain::find()?;
+    eprintln!("wasm32: {toolchain}");
+    let target = workspace.target.join("wasm");
+    let mut cargo = toolchain.cargo();
+    cargo.current_dir(&workspace.root).args(["build", "--locked", "--lib", "--target", TARGET, "--profile", PROFILE]);
+    cargo.arg("--target-dir").arg(&target);
+    for package in packages {
+        cargo.args(["--package", &package.name]);
+    }
+    progress::run(cargo.args(toolchain.args()))?;
+    Ok(target.join(TARGET).join(PROFILE))
+}
+
+fn cdylib(package: &Package) -> anyhow::Result<String> {
+    let library = package.targets.iter().find(|target| target.kind.iter().any(|kind| kind == "cdylib"));
+    match library {
+        Some(library) => Ok(library.name.replace('-', "_")),
+        None => bail!("{} needs `crate-type = [\"cdylib\"]` to be a plugin", package.name),
+    }
+}
+
+fn report(packed: &Packed) {
+    let state = if packed.changed { "written" } else { "unchanged" };
+    let kib = packed.len_bytes.div_ceil(1024);
+    println!("{} → {} ({kib} KiB, {state})", packed.title, packed.file.display());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_folders_with_both_files_are_rust_plugins() {
+        let root = std::env::temp_dir().join(format!("xtask-find-{}", std::process::id()));
+        for (folder, files) in [
+            ("plugins/gift", &["plugin.toml", "Cargo.toml"][..]),
+            ("plugins/sdk", &["Cargo.toml"][..]),
+            ("examples/poll-c", &["plugin.toml"][..]),
+            ("host/tests/guests/spin", &["plugin.toml", "Cargo.toml"][..]),
+        ] {
+            std::fs::create_dir_all(root.join(folder)).unwrap();
+            for file in files {
+                std::fs::write(root.join(folder).join(file), "").unwrap();
+            }
+        }
+        let found = find(&root).unwrap();
+        std::fs::remove_dir_all(&root).unwrap();
+        assert_eq!(found, [root.join("host/tests/guests/spin"), root.join("plugins/gift")]);
+    }
+}
