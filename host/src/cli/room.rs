@@ -103,9 +103,7 @@ pub async fn run(command: Command) -> anyhow::Result<()> {
         Command::Start { room, plugins, client } => {
             (client, Method::POST, format!("/v1/rooms/{room}/streams"), Some(json!({ "plugins": plugins })))
         }
-        Command::End { room, client } => {
-            (client, Method::DELETE, format!("/v1/rooms/{room}/streams/current"), None)
-        }
+        Command::End { room, client } => (client, Method::DELETE, format!("/v1/rooms/{room}/streams/current"), None),
         Command::Plugins { room, client } => (client, Method::GET, format!("/v1/rooms/{room}/plugins"), None),
         Command::Set { room, plugin, enabled, version, config, client } => {
             let mut body = serde_json::Map::new();

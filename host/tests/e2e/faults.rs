@@ -33,9 +33,11 @@ async fn concurrent_requests_with_one_event_id_debit_once() {
     let server = room(&data).await;
     let (viewer, id) = (server.viewer(ANNA), event_id());
     let path = gifts(ROOM);
-    let answers =
-        futures::future::join_all((0..32).map(|_| viewer.call(Method::POST, &path, gift(&id, 1)))).await;
-    assert!(answers.iter().all(|(status, answer)| *status == StatusCode::OK && answer["balance"] == "990"), "{answers:?}");
+    let answers = futures::future::join_all((0..32).map(|_| viewer.call(Method::POST, &path, gift(&id, 1)))).await;
+    assert!(
+        answers.iter().all(|(status, answer)| *status == StatusCode::OK && answer["balance"] == "990"),
+        "{answers:?}"
+    );
     assert_eq!(answers.iter().filter(|(_, answer)| answer["replayed"] == false).count(), 1);
     server.settled(&[ANNA]).await;
     assert_eq!(server.balance(ANNA, GOLD).await, 990);

@@ -74,7 +74,8 @@ impl Events {
         tokio::time::timeout(limit, async {
             loop {
                 while let Some((message, rest)) = self.text.split_once("\n\n") {
-                    let lines: Vec<String> = message.lines().map(|line| line.replace(":", ": ").replace(":  ", ": ")).collect();
+                    let lines: Vec<String> =
+                        message.lines().map(|line| line.replace(":", ": ").replace(":  ", ": ")).collect();
                     let data = message.lines().find_map(|line| line.strip_prefix("data:")).map(str::to_owned);
                     self.text = rest.to_owned();
                     if let (true, Some(data)) = (lines.contains(&wanted), data) {

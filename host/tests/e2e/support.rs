@@ -110,7 +110,9 @@ impl Server {
     /// A live room with the gift plugin.
     pub async fn open_room(&self, room: i64, streamers: &[i64]) {
         let operator = self.operator();
-        operator.ok(Method::POST, "/v1/rooms", json!({ "roomId": room, "title": "Test", "streamers": streamers })).await;
+        operator
+            .ok(Method::POST, "/v1/rooms", json!({ "roomId": room, "title": "Test", "streamers": streamers }))
+            .await;
         let path = format!("/v1/rooms/{room}/streams");
         operator.ok(Method::POST, &path, json!({ "plugins": [{ "name": "gift" }] })).await;
     }
@@ -159,7 +161,9 @@ impl Server {
 fn amounts(assets: &Value, field: &str) -> Vec<(u32, i64)> {
     let number = |value: &Value| value.as_str().unwrap().parse().unwrap();
     let list = assets["assets"].as_array().unwrap();
-    list.iter().map(|asset| (u32::try_from(asset["assetType"].as_u64().unwrap()).unwrap(), number(&asset[field]))).collect()
+    list.iter()
+        .map(|asset| (u32::try_from(asset["assetType"].as_u64().unwrap()).unwrap(), number(&asset[field])))
+        .collect()
 }
 
 /// Somebody with a token.

@@ -198,11 +198,8 @@ pub(crate) fn list(request: &Request) -> Result<Response, Problem> {
 /// `PUT gifts/{giftId}`: adds or changes a gift.
 pub(crate) fn put(request: &Request) -> Result<Response, Problem> {
     let gift = request.json::<Change>()?.into_gift(request.id_param("giftId")?)?;
-    let step = db::Step {
-        statement: "put-gift".into(),
-        params: gift.to_params(request.now_ms)?,
-        expected_rows: Some(1),
-    };
+    let step =
+        db::Step { statement: "put-gift".into(), params: gift.to_params(request.now_ms)?, expected_rows: Some(1) };
     match db::transact(&[step]) {
         Ok(_) => {}
         Err(db::Error::UnexpectedRows(_)) => {
@@ -250,4 +247,3 @@ pub(crate) fn seed() -> Result<(), String> {
     }
     db::transact(&steps).map(|_| ()).map_err(|e| format!("the first gifts cannot be written: {e}"))
 }
-

@@ -54,13 +54,7 @@ struct Open {
 }
 
 /// The counters that a hit changes with its hold: rising count, kept count, kept sum.
-pub(crate) fn counters(
-    gift_id: Id,
-    combo_id: &str,
-    count: u32,
-    total: Amount,
-    window_ms: u32,
-) -> Vec<ledger::Counter> {
+pub(crate) fn counters(gift_id: Id, combo_id: &str, count: u32, total: Amount, window_ms: u32) -> Vec<ledger::Counter> {
     let keys = Keys::new(gift_id, combo_id);
     let kept_ms = window_ms.saturating_add(SUMS_KEPT_MS);
     let counter = |key, delta, ttl_ms| ledger::Counter { key, delta, max: None, ttl_ms };
@@ -244,4 +238,3 @@ fn push(open: &Open, sums: Sums) {
         logging::log(logging::Level::Warn, "gift.combo", &format!("not pushed: {error}"));
     }
 }
-

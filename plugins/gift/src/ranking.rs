@@ -152,7 +152,9 @@ pub(crate) fn show(request: &Request) -> Result<Response, Problem> {
     let key = match period {
         "stream" => match &room.stream {
             Some(stream) => stream_key(asset_type, &stream.id),
-            None => return Err(Problem::new(409, 10002, "stream-not-live", "the room has no stream; ask for day or week")),
+            None => {
+                return Err(Problem::new(409, 10002, "stream-not-live", "the room has no stream; ask for day or week"));
+            }
         },
         "day" => day_key(asset_type, request.now_ms),
         "week" => week_key(asset_type, request.now_ms),
@@ -187,4 +189,3 @@ impl From<cache::Ranked> for Place {
         Self { rank: ranked.rank, user_id: ranked.member, score: Amount::new(ranked.score) }
     }
 }
-

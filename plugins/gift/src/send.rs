@@ -162,8 +162,7 @@ fn caps(order: &Order, now_ms: u64, room_cap: u32) -> impl Iterator<Item = ledge
     let cap = |key: String, max: u32| ledger::Counter { key, delta: 1, max: Some(i64::from(max)), ttl_ms: 60_000 };
     let in_room = (room_cap > 0).then(|| cap(format!("minute/{room_id}/{minute}"), room_cap));
     let gift_id = order.gift.gift_id;
-    let of_gift =
-        order.gift.send_rule.per_minute.map(|max| cap(format!("minute/{room_id}/{minute}/{gift_id}"), max));
+    let of_gift = order.gift.send_rule.per_minute.map(|max| cap(format!("minute/{room_id}/{minute}/{gift_id}"), max));
     in_room.into_iter().chain(of_gift)
 }
 

@@ -131,4 +131,3 @@ fn entries(payer: i64, asset_type: u32, held: i64, payload: &Payload) -> Result<
     }
     Ok(entries)
 }
-

@@ -29,9 +29,7 @@ mod plugin;
 mod problem;
 mod request;
 
-pub use bindings::imports::greenroom::{
-    cache::cache, db::db, ledger::ledger, mq::mq, room::room, timer::timer,
-};
+pub use bindings::imports::greenroom::{cache::cache, db::db, ledger::ledger, mq::mq, room::room, timer::timer};
 pub use bindings::imports::wasi::{clocks, keyvalue, logging::logging, random::random};
 
 pub use bindings::api_export::exports::greenroom::plugin::api::{Caller, Problem, Request, Response, Role};

@@ -1,0 +1,3 @@
+//! The ports, kept: embedded and distributed. No business rules.
+
+pub mod sqlite;
