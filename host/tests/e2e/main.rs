@@ -3,6 +3,8 @@
 
 mod concurrency;
 mod crash;
+mod errors;
 mod faults;
 mod gift;
 mod support;
+mod swap;

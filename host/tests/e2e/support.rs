@@ -192,6 +192,13 @@ impl Client {
         Ok((status, serde_json::from_slice(&bytes).unwrap_or(Value::Null)))
     }
 
+    /// Sends a component.
+    pub async fn upload(&self, path: &str, bytes: Vec<u8>) -> (StatusCode, Value) {
+        let request = self.http.post(format!("{}{path}", self.url)).bearer_auth(&self.token);
+        let answer = request.header("content-type", "application/wasm").body(bytes).send().await.unwrap();
+        (answer.status(), answer.json().await.unwrap())
+    }
+
     /// An answer whose body is read bit by bit.
     pub async fn stream(&self, path: &str) -> reqwest::Response {
         self.http.get(format!("{}{path}", self.url)).bearer_auth(&self.token).send().await.unwrap()
