@@ -1,0 +1,3 @@
+//! Implementations of the ports. They hold no business rules; only the composition root names them.
+
+pub mod embedded;
