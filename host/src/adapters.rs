@@ -1,3 +1,4 @@
-//! The ports, kept: embedded and distributed. No business rules.
+//! Implementations of the ports. They hold no business rules; only the composition root names them.
 
+pub mod embedded;
 pub mod sqlite;
