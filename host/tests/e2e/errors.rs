@@ -106,8 +106,12 @@ async fn bodies_that_are_wrong_are_refused_and_change_nothing() {
         assert_eq!((status.as_u16(), &problem["errCode"]), (400, &json!(10006)), "{start}: {problem}");
     }
     let answer = post(format!("\"{}\"", "x".repeat(70_000))).await.unwrap();
-    assert_eq!((answer.status().as_u16(), answer.json::<Value>().await.unwrap()["errCode"].clone()), (413, json!(10008)));
-    let invalid = reqwest::Client::new().post(&url).bearer_auth(&token).body(vec![0xff, 0xfe, b'{']).send().await.unwrap();
+    assert_eq!(
+        (answer.status().as_u16(), answer.json::<Value>().await.unwrap()["errCode"].clone()),
+        (413, json!(10008))
+    );
+    let invalid =
+        reqwest::Client::new().post(&url).bearer_auth(&token).body(vec![0xff, 0xfe, b'{']).send().await.unwrap();
     assert_eq!(invalid.status(), 400);
     assert_eq!(server.balance(VIEWER, GOLD).await, 1_000);
     server.reconciles().await;
