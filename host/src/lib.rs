@@ -3,6 +3,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
 pub mod adapters;
+pub mod bench;
 pub mod config;
 pub mod domain;
 pub mod ledger;

@@ -1,0 +1,156 @@
+//! The load itself: connections that take the next request of the plan, wait until it is due, send it, and note the answer.
+//!
+//! A free connection takes the request that is due next, so a slow answer holds up only its own connection; if all are busy,
+//! requests wait, and their waiting is in their latency. Bounded by the plan, by the end of the run and by a time-out a request.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::http1::{self, Connection};
+use super::message::{Cast, Verdict, verdict};
+use super::outcomes::Outcomes;
+use super::pace::Pace;
+use super::plan::{Gift, Plan};
+use super::tally::Tally;
+
+/// A request without an answer for so long has none; its outcome is asked for after the run.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// After a connection that could not be made.
+const RECONNECT_PAUSE: Duration = Duration::from_millis(50);
+
+/// What all connections share.
+pub(super) struct Load {
+    pub(super) cast: Cast,
+    pub(super) plan: Mutex<Plan>,
+    pub(super) pace: Pace,
+    pub(super) outcomes: Outcomes,
+    pub(super) duration: Duration,
+    /// Stops the run early; what is under way is still answered.
+    pub(super) stop: CancellationToken,
+}
+
+/// The connections of a run, and what they have measured so far.
+pub(super) struct Running {
+    tasks: JoinSet<()>,
+    tallies: Vec<Arc<Mutex<Tally>>>,
+}
+
+impl Running {
+    /// Starts `connections` connections.
+    pub(super) fn start(load: &Arc<Load>, connections: u32) -> Self {
+        let start = Instant::now();
+        let mut running = Self { tasks: JoinSet::new(), tallies: Vec::new() };
+        for _ in 0..connections {
+            let tally = Arc::new(Mutex::new(Tally::new()));
+            running.tallies.push(Arc::clone(&tally));
+            running.tasks.spawn(work(Arc::clone(load), start, tally));
+        }
+        running
+    }
+
+    /// Waits until all are done.
+    pub(super) async fn join(&mut self) {
+        while self.tasks.join_next().await.is_some() {}
+    }
+
+    /// What was measured so far.
+    pub(super) fn tally(&self) -> Tally {
+        let mut sum = Tally::new();
+        for tally in &self.tallies {
+            sum.add(&tally.lock());
+        }
+        sum
+    }
+}
+
+async fn work(load: Arc<Load>, start: Instant, tally: Arc<Mutex<Tally>>) {
+    let mut client = Client::new(&load.cast.authority);
+    loop {
+        let Some(request) = load.plan.lock().next() else { return };
+        let due = load.pace.due(request.slot).map_or_else(Instant::now, |after| start + after);
+        if due >= start + load.duration {
+            return;
+        }
+        tokio::select! {
+            biased;
+            () = load.stop.cancelled() => return,
+            () = wait(due) => {}
+        }
+        let sent = Instant::now();
+        let result = client.send(&load.cast, &request.gift).await;
+        let done = Instant::now();
+        let mut tally = tally.lock();
+        if result.is_ok() {
+            tally.answered(sent - due, done - due);
+        }
+        note(&load.outcomes, &mut tally, &request.gift, result);
+    }
+}
+
+/// A task that never waits for long gives the others their turn through its socket.
+async fn wait(due: Instant) {
+    if due > Instant::now() {
+        sleep_until(due).await;
+    }
+}
+
+fn note(outcomes: &Outcomes, tally: &mut Tally, gift: &Gift, result: Result<Verdict, String>) {
+    match result {
+        Ok(Verdict::Acknowledged { total, replayed }) => {
+            tally.replays += u64::from(replayed);
+            outcomes.acknowledge(gift, total, replayed);
+        }
+        Ok(Verdict::Refused(code)) => {
+            tally.error(code);
+            outcomes.refuse(gift);
+        }
+        Ok(Verdict::Unclear(code)) | Err(code) => {
+            tally.error(code);
+            tally.remember(*gift);
+        }
+    }
+}
+
+/// Sends gifts over one connection, which it makes again when it breaks.
+pub(super) struct Client<'a> {
+    authority: &'a str,
+    connection: Option<Connection>,
+    request: Vec<u8>,
+}
+
+impl<'a> Client<'a> {
+    pub(super) fn new(authority: &'a str) -> Self {
+        Self { authority, connection: None, request: Vec::with_capacity(1024) }
+    }
+
+    /// Sends a gift once.
+    ///
+    /// # Errors
+    /// With a word for what happened to the connection; the gift's outcome is not known then.
+    pub(super) async fn send(&mut self, cast: &Cast, gift: &Gift) -> Result<Verdict, String> {
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => match Connection::open(self.authority).await {
+                Ok(connection) => connection,
+                Err(_) => {
+                    sleep(RECONNECT_PAUSE).await;
+                    return Err("no connection".into());
+                }
+            },
+        };
+        cast.write(gift, &mut self.request);
+        let verdict = match timeout(ANSWER_TIMEOUT, connection.exchange(&self.request)).await {
+            Ok(Ok(answer)) => verdict(answer.status, answer.body),
+            Ok(Err(http1::Error::Malformed(what))) => return Err(format!("malformed answer: {what}")),
+            Ok(Err(_)) => return Err("connection lost".into()),
+            Err(_) => return Err("no answer in time".into()),
+        };
+        self.connection = connection.is_open().then_some(connection);
+        Ok(verdict)
+    }
+}
