@@ -4,11 +4,12 @@
 //! halves of the numbers, put together in 128 bits here.
 
 use sqlx::sqlite::SqliteRow;
-use sqlx::{Connection, Row, SqliteConnection};
+use sqlx::{Row, SqliteConnection};
 
 use crate::domain::{Account, Amount, AssetType, UserId};
 use crate::ports::db::{Difference, Error};
 
+use super::transaction::Transaction;
 use super::{Sqlite, error};
 
 // Of each kind at most this many are listed: with more, the first of them tell enough.
@@ -37,8 +38,7 @@ const BELOW_ZERO: &str = "SELECT asset_type, 0, 0, user_id, asset_cn FROM user_a
 
 /// Everything that does not add up.
 pub(super) async fn all(db: &Sqlite) -> Result<Vec<Difference>, Error> {
-    let mut connection = db.read().await?;
-    let mut snapshot = connection.begin().await.map_err(error::of)?;
+    let mut snapshot = Transaction::snapshot(&db.readers).await?;
     let mut found = Vec::new();
     for row in fetch(&mut snapshot, ASSET_SUMS).await? {
         found.push(Difference::AssetSum { asset_type: asset_type(&row)?, sum: sum(&row)?.to_string() });
@@ -56,6 +56,7 @@ pub(super) async fn all(db: &Sqlite) -> Result<Vec<Difference>, Error> {
         found.push(Difference::AccountSum { account, balance, records: sum(&row)?.to_string() });
     }
     let below = sqlx::query(BELOW_ZERO).bind(UserId::MINT.0).fetch_all(&mut *snapshot).await.map_err(error::of)?;
+    snapshot.rollback().await;
     for row in below {
         let (account, balance) = account(&row)?;
         found.push(Difference::BelowZero { account, balance });
