@@ -24,13 +24,13 @@ const EVENT_SUMS: &str = "SELECT asset_type, high, low, coalesce(event_id, '#' |
          ORDER BY event, asset_type LIMIT 1000 \
      ) AS wrong LEFT JOIN event ON event.id = wrong.event ORDER BY wrong.event, asset_type";
 
-const ACCOUNT_SUMS: &str = "SELECT asset_type, coalesce(high, 0), coalesce(low, 0), user_id, coalesce(asset_cn, 0) \
-     FROM user_asset FULL JOIN ( \
-         SELECT user_id, asset_type, sum(delta >> 32) AS high, sum(delta & 4294967295) AS low \
-         FROM entry GROUP BY user_id, asset_type \
-     ) USING (user_id, asset_type) \
-     WHERE coalesce(low, 0) & 4294967295 <> coalesce(asset_cn, 0) & 4294967295 \
-        OR coalesce(high, 0) + (coalesce(low, 0) >> 32) <> coalesce(asset_cn, 0) >> 32 \
+// One sort of everything: a join of the sums with the accounts would have no index to go by.
+const ACCOUNT_SUMS: &str = "SELECT asset_type, sum(delta >> 32) AS high, sum(delta & 4294967295) AS low, user_id, \
+         sum(asset_cn) AS balance FROM ( \
+         SELECT user_id, asset_type, delta, 0 AS asset_cn FROM entry \
+         UNION ALL SELECT user_id, asset_type, 0, asset_cn FROM user_asset \
+     ) GROUP BY user_id, asset_type \
+     HAVING low & 4294967295 <> balance & 4294967295 OR high + (low >> 32) <> balance >> 32 \
      ORDER BY user_id, asset_type LIMIT 1000";
 
 const BELOW_ZERO: &str = "SELECT asset_type, 0, 0, user_id, asset_cn FROM user_asset \
