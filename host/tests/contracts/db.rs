@@ -41,7 +41,8 @@ macro_rules! db_contracts {
                 records_are_of_one_asset_when_asked,
                 a_void_leaves_no_record,
                 a_strange_cursor_is_refused,
-                an_unknown_account_is_none;
+                an_unknown_account_is_none,
+                a_post_that_is_given_up_is_whole_or_not_at_all;
             deliveries:
                 an_event_set_aside_twice_is_there_once,
                 due_retries_come_oldest_first_and_only_of_their_group,

@@ -321,3 +321,16 @@ pub async fn an_unknown_account_is_none(db: &dyn Ledger) {
     assert_eq!(db.post(&[]).await.unwrap().results, []);
     assert_eq!(db.differences().await.unwrap(), []);
 }
+
+pub async fn a_post_that_is_given_up_is_whole_or_not_at_all(db: &dyn Ledger) {
+    for round in 0..25_u64 {
+        let batch: Vec<_> = (0..200).map(|n| gift(format!("e{round}-{n}"), n % 9 + 1, 99, 1)).collect();
+        let patience = std::time::Duration::from_micros(round * 400);
+        let given_up = tokio::time::timeout(patience, db.post(&batch)).await.is_err();
+        let again = db.post(&batch).await.unwrap().results;
+        assert!(again.iter().all(|result| *result == again[0]), "round {round}");
+        assert!(given_up || again[0] == PostResult::Duplicate, "round {round}");
+    }
+    assert_eq!(balance(db, 99, COIN).await.unwrap().balance, Amount(25 * 200));
+    adds_up(db).await;
+}
