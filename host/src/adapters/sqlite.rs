@@ -24,19 +24,21 @@ mod records;
 mod rooms;
 mod schema;
 mod statements;
+mod transaction;
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sqlx::ConnectOptions;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, Transaction};
 use tokio::sync::Semaphore;
 
 use crate::ports::db::Error;
 use deadline::Deadline;
+use transaction::Transaction;
 
 /// How long a caller waits for a connection.
 pub const WAIT_MAX: Duration = Duration::from_secs(5);
@@ -93,9 +95,9 @@ impl Sqlite {
         self.writer.close().await;
     }
 
-    /// Begins a writing transaction; dropping it rolls back.
-    async fn write(&self) -> Result<Transaction<'static, sqlx::Sqlite>, Error> {
-        let tx = self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(error::of)?;
+    /// Begins a writing transaction.
+    async fn write(&self) -> Result<Transaction, Error> {
+        let tx = Transaction::write(&self.writer).await?;
         self.writer_deadline.clear();
         Ok(tx)
     }

@@ -4,11 +4,12 @@
 //! halves of the numbers, put together in 128 bits here.
 
 use sqlx::sqlite::SqliteRow;
-use sqlx::{Connection, Row, SqliteConnection};
+use sqlx::{Row, SqliteConnection};
 
 use crate::domain::{Account, Amount, AssetType, UserId};
 use crate::ports::db::{Difference, Error};
 
+use super::transaction::Transaction;
 use super::{Sqlite, error};
 
 // Of each kind at most this many are listed: with more, the first of them tell enough.
@@ -23,13 +24,13 @@ const EVENT_SUMS: &str = "SELECT asset_type, high, low, coalesce(event_id, '#' |
          ORDER BY event, asset_type LIMIT 1000 \
      ) AS wrong LEFT JOIN event ON event.id = wrong.event ORDER BY wrong.event, asset_type";
 
-const ACCOUNT_SUMS: &str = "SELECT asset_type, coalesce(high, 0), coalesce(low, 0), user_id, coalesce(asset_cn, 0) \
-     FROM user_asset FULL JOIN ( \
-         SELECT user_id, asset_type, sum(delta >> 32) AS high, sum(delta & 4294967295) AS low \
-         FROM entry GROUP BY user_id, asset_type \
-     ) USING (user_id, asset_type) \
-     WHERE coalesce(low, 0) & 4294967295 <> coalesce(asset_cn, 0) & 4294967295 \
-        OR coalesce(high, 0) + (coalesce(low, 0) >> 32) <> coalesce(asset_cn, 0) >> 32 \
+// One sort of everything: a join of the sums with the accounts would have no index to go by.
+const ACCOUNT_SUMS: &str = "SELECT asset_type, sum(delta >> 32) AS high, sum(delta & 4294967295) AS low, user_id, \
+         sum(asset_cn) AS balance FROM ( \
+         SELECT user_id, asset_type, delta, 0 AS asset_cn FROM entry \
+         UNION ALL SELECT user_id, asset_type, 0, asset_cn FROM user_asset \
+     ) GROUP BY user_id, asset_type \
+     HAVING low & 4294967295 <> balance & 4294967295 OR high + (low >> 32) <> balance >> 32 \
      ORDER BY user_id, asset_type LIMIT 1000";
 
 const BELOW_ZERO: &str = "SELECT asset_type, 0, 0, user_id, asset_cn FROM user_asset \
@@ -37,8 +38,7 @@ const BELOW_ZERO: &str = "SELECT asset_type, 0, 0, user_id, asset_cn FROM user_a
 
 /// Everything that does not add up.
 pub(super) async fn all(db: &Sqlite) -> Result<Vec<Difference>, Error> {
-    let mut connection = db.read().await?;
-    let mut snapshot = connection.begin().await.map_err(error::of)?;
+    let mut snapshot = Transaction::snapshot(&db.readers).await?;
     let mut found = Vec::new();
     for row in fetch(&mut snapshot, ASSET_SUMS).await? {
         found.push(Difference::AssetSum { asset_type: asset_type(&row)?, sum: sum(&row)?.to_string() });
@@ -56,6 +56,7 @@ pub(super) async fn all(db: &Sqlite) -> Result<Vec<Difference>, Error> {
         found.push(Difference::AccountSum { account, balance, records: sum(&row)?.to_string() });
     }
     let below = sqlx::query(BELOW_ZERO).bind(UserId::MINT.0).fetch_all(&mut *snapshot).await.map_err(error::of)?;
+    snapshot.rollback().await;
     for row in below {
         let (account, balance) = account(&row)?;
         found.push(Difference::BelowZero { account, balance });

@@ -27,6 +27,7 @@ impl Plugins for Sqlite {
             .await
             .map_err(error::of)?;
         if installed.as_ref().is_some_and(|digest| *digest != plugin.digest) {
+            tx.rollback().await;
             return Ok(None);
         }
         let base = code_range(&mut tx, &plugin.name).await?;

@@ -22,7 +22,9 @@ pub(super) async fn post(db: &Sqlite, batch: &[Posting]) -> Result<Posted, Error
     let known = gate::find(&mut tx, &events).await?;
     let accounts = read_accounts(&mut tx, batch).await?;
     let plan = Plan::of(batch, known, accounts);
-    if !plan.fresh.is_empty() {
+    if plan.fresh.is_empty() {
+        tx.rollback().await;
+    } else {
         let first = next_event(&mut tx).await?;
         write_events(&mut tx, first, &plan.fresh).await?;
         write_entries(&mut tx, first, &plan.fresh).await?;
@@ -48,6 +50,7 @@ pub(super) async fn void(db: &Sqlite, event: Voided<'_>) -> Result<(PostResult, 
     let known = gate::find(&mut tx, &[(payer, event.event_id)]).await?;
     let settled = ledger::account(&mut tx, event.payer).await?;
     if let Some(gate) = known.get(&Key::new(payer, event.event_id)) {
+        tx.rollback().await;
         return Ok((gate.repeated(event.digest), settled));
     }
     let id = next_event(&mut tx).await?;

@@ -10,6 +10,7 @@ use crate::domain::{RoomId, StreamId, UserId};
 use crate::ports::db::{AuditEntry, BindingRow, Error, RoomRow, Rooms, StreamRow};
 
 use super::post::signed;
+use super::transaction::Transaction;
 use super::{Sqlite, error};
 
 const ROOM: &str = "SELECT room_id, title, streamers, created_at, version, stream_id, stream_started_at FROM room ";
@@ -33,6 +34,7 @@ impl Rooms for Sqlite {
             .await
             .map_err(error::of)?;
         if made.rows_affected() == 0 {
+            tx.rollback().await;
             return Ok(false);
         }
         write_audit(&mut tx, audit).await?;
@@ -41,19 +43,19 @@ impl Rooms for Sqlite {
     }
 
     async fn room(&self, id: RoomId) -> Result<Option<(RoomRow, Vec<BindingRow>)>, Error> {
-        let mut connection = self.read().await?;
-        let mut snapshot = sqlx::Connection::begin(&mut *connection).await.map_err(error::of)?;
+        let mut snapshot = Transaction::snapshot(&self.readers).await?;
         let found = sqlx::query(joined(ROOM, "WHERE room_id = ?"))
             .bind(id.0)
             .fetch_optional(&mut *snapshot)
             .await
             .map_err(error::of)?;
-        let Some(row) = found else { return Ok(None) };
         let bindings = sqlx::query(joined(BINDING, "WHERE room_id = ? ORDER BY plugin"))
             .bind(id.0)
             .fetch_all(&mut *snapshot)
             .await
             .map_err(error::of)?;
+        snapshot.rollback().await;
+        let Some(row) = found else { return Ok(None) };
         Ok(Some((read_room(&row)?, bindings.iter().map(read_binding).collect::<Result<_, _>>()?)))
     }
 
@@ -87,6 +89,7 @@ impl Rooms for Sqlite {
         .await
         .map_err(error::of)?;
         if changed.rows_affected() == 0 {
+            tx.rollback().await;
             return Ok(false);
         }
         write_bindings(&mut tx, id, bindings).await?;
@@ -96,8 +99,7 @@ impl Rooms for Sqlite {
     }
 
     async fn live(&self) -> Result<Vec<(RoomRow, Vec<BindingRow>)>, Error> {
-        let mut connection = self.read().await?;
-        let mut snapshot = sqlx::Connection::begin(&mut *connection).await.map_err(error::of)?;
+        let mut snapshot = Transaction::snapshot(&self.readers).await?;
         let rooms = sqlx::query(joined(&format!("{ROOM}WHERE {LIVE}"), "ORDER BY room_id"))
             .fetch_all(&mut *snapshot)
             .await
@@ -107,6 +109,7 @@ impl Rooms for Sqlite {
             " ORDER BY room_id, plugin",
         );
         let bindings = sqlx::query(bindings).fetch_all(&mut *snapshot).await.map_err(error::of)?;
+        snapshot.rollback().await;
         let mut live: Vec<(RoomRow, Vec<BindingRow>)> = Vec::with_capacity(rooms.len());
         let mut bindings = bindings.iter().peekable();
         for row in &rooms {

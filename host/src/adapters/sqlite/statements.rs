@@ -68,8 +68,15 @@ impl Statements for Sqlite {
         let mut touched = Vec::with_capacity(steps.len());
         for (index, (step, checked)) in steps.into_iter().zip(checked).enumerate() {
             let expected = step.expected_rows;
-            let rows = run(&mut tx, step, checked).await?;
+            let rows = match run(&mut tx, step, checked).await {
+                Ok(rows) => rows,
+                Err(fault) => {
+                    tx.rollback().await;
+                    return Err(fault);
+                }
+            };
             if expected.is_some_and(|expected| expected != rows) {
+                tx.rollback().await;
                 return Err(TransactError::UnexpectedRows(index));
             }
             touched.push(rows);

@@ -158,7 +158,8 @@ pub trait Ledger: Send + Sync {
     /// Which of these events are posted or voided; one for each, in order.
     async fn known(&self, events: &[(UserId, EventId)]) -> Result<Vec<bool>, Error>;
 
-    /// A user's records, newest first, at most `limit` (1 to 1,000). A void leaves no record.
+    /// A user's records, the last settled first, at most `limit` (1 to 1,000). New records never change what lies behind a
+    /// cursor. A void leaves no record.
     async fn records(
         &self,
         user: UserId,
