@@ -5,6 +5,8 @@
 #[path = "contracts/cache.rs"]
 #[macro_use]
 mod cache;
+#[path = "contracts/embedded_crash.rs"]
+mod embedded_crash;
 #[path = "contracts/fixture.rs"]
 mod fixture;
 #[path = "contracts/key_space.rs"]

@@ -13,7 +13,7 @@ fn counter(key: &str, delta: i64, max: Option<i64>) -> CounterAdd {
     CounterAdd { key: key.into(), delta, max, ttl_ms: 60_000 }
 }
 
-pub async fn a_hold_reserves_and_a_repetition_gets_the_same_answer(cache: &dyn Cache) {
+pub(crate) async fn a_hold_reserves_and_a_repetition_gets_the_same_answer(cache: &dyn Cache) {
     let payer = funded(cache, 100).await;
     let (outcome, position) = held(cache, hold_of(payer, "a", 30)).await;
     assert_eq!((outcome.amount, outcome.balance), (Amount(30), Amount(70)));
@@ -28,7 +28,7 @@ pub async fn a_hold_reserves_and_a_repetition_gets_the_same_answer(cache: &dyn C
     cache.durable(position).await.unwrap();
 }
 
-pub async fn an_event_id_with_other_content_is_refused(cache: &dyn Cache) {
+pub(crate) async fn an_event_id_with_other_content_is_refused(cache: &dyn Cache) {
     let payer = funded(cache, 100).await;
     held(cache, hold_of(payer, "a", 30)).await;
     let mut other = hold_of(payer, "a", 30);
@@ -37,13 +37,13 @@ pub async fn an_event_id_with_other_content_is_refused(cache: &dyn Cache) {
     assert_eq!(cache.account(payer).await.unwrap().unwrap().held, Amount(30));
 }
 
-pub async fn two_payers_may_use_one_event_id(cache: &dyn Cache) {
+pub(crate) async fn two_payers_may_use_one_event_id(cache: &dyn Cache) {
     let (one, other) = (funded(cache, 10).await, funded(cache, 10).await);
     held(cache, hold_of(one, "same", 10)).await;
     held(cache, hold_of(other, "same", 10)).await;
 }
 
-pub async fn answers_come_in_order_of_precedence(cache: &dyn Cache) {
+pub(crate) async fn answers_come_in_order_of_precedence(cache: &dyn Cache) {
     let payer = new_account();
     let mut hold = hold_of(payer, "a", 50);
     hold.counters = vec![counter("n", 1, Some(0))];
@@ -64,7 +64,7 @@ pub async fn answers_come_in_order_of_precedence(cache: &dyn Cache) {
     assert!(matches!(cache.hold(hold).await.unwrap(), HoldResult::Replayed(..)));
 }
 
-pub async fn counters_change_all_or_none_and_only_with_the_hold(cache: &dyn Cache) {
+pub(crate) async fn counters_change_all_or_none_and_only_with_the_hold(cache: &dyn Cache) {
     let payer = funded(cache, 100).await;
     let plugin: Arc<str> = new_name("p").into();
     let shard =
@@ -89,7 +89,7 @@ pub async fn counters_change_all_or_none_and_only_with_the_hold(cache: &dyn Cach
     assert_eq!(cache.account(payer).await.unwrap().unwrap().held, Amount(10));
 }
 
-pub async fn release_removes_each_hold_once_and_takes_only_newer_versions(cache: &dyn Cache) {
+pub(crate) async fn release_removes_each_hold_once_and_takes_only_newer_versions(cache: &dyn Cache) {
     let payer = funded(cache, 100).await;
     held(cache, hold_of(payer, "a", 30)).await;
     held(cache, hold_of(payer, "b", 20)).await;
@@ -108,7 +108,7 @@ pub async fn release_removes_each_hold_once_and_takes_only_newer_versions(cache:
     assert!(matches!(cache.hold(hold_of(payer, "a", 30)).await.unwrap(), HoldResult::Replayed(..)));
 }
 
-pub async fn a_load_under_way_starts_over_when_the_account_was_settled_meanwhile(cache: &dyn Cache) {
+pub(crate) async fn a_load_under_way_starts_over_when_the_account_was_settled_meanwhile(cache: &dyn Cache) {
     let account = new_account();
     let lease = cache.lease(account).await.unwrap().unwrap();
     assert_eq!(cache.lease(account).await.unwrap(), None, "somebody loads it");
@@ -123,7 +123,7 @@ pub async fn a_load_under_way_starts_over_when_the_account_was_settled_meanwhile
     assert_eq!(cache.account(account).await.unwrap().unwrap().settled, settled(5, 2));
 }
 
-pub async fn an_unknown_user_is_remembered_for_a_short_time(cache: &dyn Cache) {
+pub(crate) async fn an_unknown_user_is_remembered_for_a_short_time(cache: &dyn Cache) {
     let account = new_account();
     let lease = cache.lease(account).await.unwrap().unwrap();
     assert!(cache.fill(account, lease, None).await.unwrap());
@@ -138,7 +138,7 @@ pub async fn an_unknown_user_is_remembered_for_a_short_time(cache: &dyn Cache) {
 }
 
 /// Eight threads hammer one account, each event id by two of them.
-pub async fn hammering_one_account_never_overspends_and_debits_each_event_once(cache: Arc<dyn Cache>) {
+pub(crate) async fn hammering_one_account_never_overspends_and_debits_each_event_once(cache: Arc<dyn Cache>) {
     const BALANCE: i64 = 1_000;
     let payer = funded(&*cache, BALANCE).await;
     let spent = Arc::new(AtomicI64::new(0));

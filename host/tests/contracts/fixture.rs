@@ -7,25 +7,25 @@ use greenroom::domain::{Account, Amount, AssetType, ContentDigest, Event, EventI
 use greenroom::ports::cache::{Cache, Hold, HoldResult, Position, Settled, Shard};
 
 /// A time in the past of every clock: 2024.
-pub const NOW_MS: u64 = 1_720_000_000_000;
+pub(crate) const NOW_MS: u64 = 1_720_000_000_000;
 
-pub fn new_account() -> Account {
+pub(crate) fn new_account() -> Account {
     Account { user_id: UserId(i64::from(rand::random::<u32>()) + 1), asset_type: AssetType(1) }
 }
 
-pub fn new_name(prefix: &str) -> String {
+pub(crate) fn new_name(prefix: &str) -> String {
     format!("{prefix}{:016x}", rand::random::<u64>())
 }
 
-pub fn event_id(text: &str) -> EventId {
+pub(crate) fn event_id(text: &str) -> EventId {
     EventId::new(text).unwrap()
 }
 
-pub fn settled(balance: i64, version: i64) -> Settled {
+pub(crate) fn settled(balance: i64, version: i64) -> Settled {
     Settled { balance: Amount(balance), version }
 }
 
-pub fn hold_of(payer: Account, id: &str, amount: i64) -> Hold {
+pub(crate) fn hold_of(payer: Account, id: &str, amount: i64) -> Hold {
     Hold {
         event_id: event_id(id),
         payer,
@@ -41,29 +41,29 @@ pub fn hold_of(payer: Account, id: &str, amount: i64) -> Hold {
 }
 
 /// An account that is cached with a balance at version 1.
-pub async fn funded(cache: &dyn Cache, balance: i64) -> Account {
+pub(crate) async fn funded(cache: &dyn Cache, balance: i64) -> Account {
     let account = new_account();
     fill(cache, account, balance, 1).await;
     account
 }
 
-pub async fn fill(cache: &dyn Cache, account: Account, balance: i64, version: i64) {
+pub(crate) async fn fill(cache: &dyn Cache, account: Account, balance: i64, version: i64) {
     let lease = cache.lease(account).await.unwrap().expect("nobody else loads it");
     assert!(cache.fill(account, lease, Some(settled(balance, version))).await.unwrap());
 }
 
-pub async fn held(cache: &dyn Cache, hold: Hold) -> (Outcome, Position) {
+pub(crate) async fn held(cache: &dyn Cache, hold: Hold) -> (Outcome, Position) {
     match cache.hold(hold).await.unwrap() {
         HoldResult::Held(outcome, position) => (outcome, position),
         other => panic!("not held: {other:?}"),
     }
 }
 
-pub fn new_shard(plugin: &str) -> Shard {
+pub(crate) fn new_shard(plugin: &str) -> Shard {
     Shard { plugin: plugin.into(), name: new_name("room/").into() }
 }
 
-pub fn told(topic: &str, key: &str, id: &str) -> Event {
+pub(crate) fn told(topic: &str, key: &str, id: &str) -> Event {
     Event {
         event_id: event_id(id),
         topic: topic.into(),
@@ -75,7 +75,7 @@ pub fn told(topic: &str, key: &str, id: &str) -> Event {
     }
 }
 
-pub fn paid(topic: &str, payer: Account, id: &str, amount: i64) -> Event {
+pub(crate) fn paid(topic: &str, payer: Account, id: &str, amount: i64) -> Event {
     let outcome = Outcome { amount: Amount(amount), balance: Amount(0), counters: Vec::new() };
     let digest = ContentDigest::of(topic, payer, id.as_bytes());
     let key: Arc<str> = payer.user_id.to_string().into();

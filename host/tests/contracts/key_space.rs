@@ -7,7 +7,7 @@ use greenroom::ports::cache::{Cache, Check, Commit, CommitResult, Error, Shard, 
 
 use crate::fixture::*;
 
-pub fn commit_of(shard: &Shard, writes: Vec<Write>) -> Commit {
+pub(crate) fn commit_of(shard: &Shard, writes: Vec<Write>) -> Commit {
     Commit { shard: shard.clone(), once: None, checks: Vec::new(), writes, events: Vec::new(), now_ms: NOW_MS }
 }
 
@@ -37,7 +37,7 @@ async fn applied(cache: &dyn Cache, commit: Commit) -> Vec<i64> {
     }
 }
 
-pub async fn a_commit_checks_then_writes_all_or_none(cache: &dyn Cache) {
+pub(crate) async fn a_commit_checks_then_writes_all_or_none(cache: &dyn Cache) {
     let shard = new_shard("p");
     let check = |key: &str, expected: Option<&str>| Check {
         key: key.into(),
@@ -68,7 +68,7 @@ pub async fn a_commit_checks_then_writes_all_or_none(cache: &dyn Cache) {
     assert_eq!(cache.get(&other, "k", NOW_MS).await.unwrap(), None, "another plugin's keys cannot be reached");
 }
 
-pub async fn a_commit_with_a_key_of_once_is_made_once_within_a_day(cache: &dyn Cache) {
+pub(crate) async fn a_commit_with_a_key_of_once_is_made_once_within_a_day(cache: &dyn Cache) {
     const DAY_MS: u64 = 86_400_000;
     let shard = new_shard("p");
     let mut commit = commit_of(&shard, vec![add("c", 1, Some(2))]);
@@ -86,7 +86,7 @@ pub async fn a_commit_with_a_key_of_once_is_made_once_within_a_day(cache: &dyn C
     assert_eq!(applied(cache, commit).await, [2], "what was refused did not use the key");
 }
 
-pub async fn counters_keep_their_limits_and_their_64_bits(cache: &dyn Cache) {
+pub(crate) async fn counters_keep_their_limits_and_their_64_bits(cache: &dyn Cache) {
     let shard = new_shard("p");
     let numbers =
         applied(cache, commit_of(&shard, vec![add("c", 3, Some(3)), add("c", -5, None), add("c", 1, None)])).await;
@@ -99,7 +99,7 @@ pub async fn counters_keep_their_limits_and_their_64_bits(cache: &dyn Cache) {
     assert_eq!(cache.counter(&shard, "absent", NOW_MS).await.unwrap(), 0);
 }
 
-pub async fn keys_of_one_kind_refuse_the_others(cache: &dyn Cache) {
+pub(crate) async fn keys_of_one_kind_refuse_the_others(cache: &dyn Cache) {
     let shard = new_shard("p");
     applied(cache, commit_of(&shard, vec![put("bytes", "x"), add("counter", 1, None), set_add("set", "m")])).await;
     for write in [add("bytes", 1, None), set_add("counter", "m"), rank_add("set", "m", 1)] {
@@ -114,7 +114,7 @@ pub async fn keys_of_one_kind_refuse_the_others(cache: &dyn Cache) {
     assert_eq!(cache.get(&shard, "set", NOW_MS).await.unwrap().unwrap(), "now bytes");
 }
 
-pub async fn keys_expire_by_the_time_of_the_caller(cache: &dyn Cache) {
+pub(crate) async fn keys_expire_by_the_time_of_the_caller(cache: &dyn Cache) {
     let shard = new_shard("p");
     let brief = Write::Put { key: "k".into(), value: "x".into(), ttl_ms: Some(1_000) };
     let counted = Write::Add { key: "c".into(), delta: 7, max: None, ttl_ms: Some(1_000) };
@@ -132,7 +132,7 @@ pub async fn keys_expire_by_the_time_of_the_caller(cache: &dyn Cache) {
     assert_eq!(cache.top(&shard, "r", 0, 10, after).await.unwrap().len(), 1);
 }
 
-pub async fn sets_and_listings_hold_what_was_put_in(cache: &dyn Cache) {
+pub(crate) async fn sets_and_listings_hold_what_was_put_in(cache: &dyn Cache) {
     let shard = new_shard("p");
     let remove = |member: &str| Write::SetRemove { key: "s".into(), member: member.into() };
     let writes = vec![set_add("s", "a"), set_add("s", "a"), remove("b"), put("b", ""), put("a", ""), put("c", "")];
@@ -147,7 +147,7 @@ pub async fn sets_and_listings_hold_what_was_put_in(cache: &dyn Cache) {
     );
 }
 
-pub async fn rankings_are_ordered_by_score_then_member(cache: &dyn Cache) {
+pub(crate) async fn rankings_are_ordered_by_score_then_member(cache: &dyn Cache) {
     let shard = new_shard("p");
     let mut model: HashMap<String, i64> = HashMap::new();
     for round in 0..20i64 {

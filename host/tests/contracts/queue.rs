@@ -8,11 +8,11 @@ use greenroom::ports::queue::{Consumer, Delivery, Offsets, Queue};
 
 use crate::fixture::*;
 
-pub const WAIT: Duration = Duration::from_secs(10);
-pub const BRIEF: Duration = Duration::from_millis(50);
+pub(crate) const WAIT: Duration = Duration::from_secs(10);
+pub(crate) const BRIEF: Duration = Duration::from_millis(50);
 
 /// Reads until so many have come.
-pub async fn read(consumer: &mut dyn Consumer, count: usize) -> Vec<Delivery> {
+pub(crate) async fn read(consumer: &mut dyn Consumer, count: usize) -> Vec<Delivery> {
     let mut all = Vec::new();
     while all.len() < count {
         let some = consumer.poll(count - all.len(), WAIT).await.unwrap();
@@ -22,11 +22,11 @@ pub async fn read(consumer: &mut dyn Consumer, count: usize) -> Vec<Delivery> {
     all
 }
 
-pub fn ids(deliveries: &[Delivery]) -> Vec<String> {
+pub(crate) fn ids(deliveries: &[Delivery]) -> Vec<String> {
     deliveries.iter().map(|delivery| delivery.event.event_id.to_string()).collect()
 }
 
-pub fn after(deliveries: &[Delivery]) -> Offsets {
+pub(crate) fn after(deliveries: &[Delivery]) -> Offsets {
     let mut offsets = Offsets::new();
     for delivery in deliveries {
         let next = offsets.entry(delivery.partition).or_default();
@@ -35,7 +35,7 @@ pub fn after(deliveries: &[Delivery]) -> Offsets {
     offsets
 }
 
-pub async fn events_with_one_key_keep_their_order(queue: &dyn Queue) {
+pub(crate) async fn events_with_one_key_keep_their_order(queue: &dyn Queue) {
     let topic: Arc<str> = new_name("t").into();
     let mut consumer = queue.subscribe(&new_name("g"), std::slice::from_ref(&topic)).await.unwrap();
     for batch in 0..10 {
@@ -56,7 +56,7 @@ pub async fn events_with_one_key_keep_their_order(queue: &dyn Queue) {
     assert!(consumer.poll(1, BRIEF).await.unwrap().is_empty());
 }
 
-pub async fn groups_are_independent_and_start_at_their_subscription(queue: &dyn Queue) {
+pub(crate) async fn groups_are_independent_and_start_at_their_subscription(queue: &dyn Queue) {
     let topic: Arc<str> = new_name("t").into();
     let topics = std::slice::from_ref(&topic);
     let (early, late) = (new_name("g"), new_name("g"));
@@ -75,7 +75,7 @@ pub async fn groups_are_independent_and_start_at_their_subscription(queue: &dyn 
     assert_eq!(queue.lag().await.unwrap().get(&early), None);
 }
 
-pub async fn what_was_not_committed_is_delivered_again(queue: &dyn Queue) {
+pub(crate) async fn what_was_not_committed_is_delivered_again(queue: &dyn Queue) {
     let topic: Arc<str> = new_name("t").into();
     let topics = std::slice::from_ref(&topic);
     let group = new_name("g");
@@ -89,7 +89,7 @@ pub async fn what_was_not_committed_is_delivered_again(queue: &dyn Queue) {
     assert_eq!(ids(&read(&mut *again, 3).await), ["2", "3", "4"], "an older commit does not go back");
 }
 
-pub async fn a_poll_waits_and_may_be_cancelled(queue: &dyn Queue) {
+pub(crate) async fn a_poll_waits_and_may_be_cancelled(queue: &dyn Queue) {
     let topic: Arc<str> = new_name("t").into();
     let mut consumer = queue.subscribe(&new_name("g"), std::slice::from_ref(&topic)).await.unwrap();
     for round in 0..20 {
@@ -105,7 +105,7 @@ pub async fn a_poll_waits_and_may_be_cancelled(queue: &dyn Queue) {
     }
 }
 
-pub async fn a_group_may_change_its_topics(queue: &dyn Queue) {
+pub(crate) async fn a_group_may_change_its_topics(queue: &dyn Queue) {
     let (kept, dropped, added): (Arc<str>, Arc<str>, Arc<str>) =
         (new_name("t").into(), new_name("t").into(), new_name("t").into());
     let group = new_name("g");

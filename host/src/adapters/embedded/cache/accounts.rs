@@ -144,14 +144,13 @@ impl Accounts {
             return true;
         };
         self.absent.remove(&account);
-        let is_new = !self.states.contains_key(&account);
+        if !self.states.contains_key(&account) {
+            self.make_room();
+            self.by_age.push_back(account);
+        }
         let state = self.states.entry(account).or_default();
         state.settled = Some(settled);
         state.used_at = Some(now);
-        if is_new {
-            self.by_age.push_back(account);
-            self.make_room();
-        }
         true
     }
 
@@ -182,9 +181,10 @@ impl Accounts {
         self.absent.remove(&account);
     }
 
+    /// Before an account comes, so that the one that comes is not the one that goes.
     fn make_room(&mut self) {
         let mut looked_at = 0;
-        while self.states.len() > self.len_max && looked_at < LOOKED_AT_MAX {
+        while self.states.len() >= self.len_max && looked_at < LOOKED_AT_MAX {
             looked_at += 1;
             let Some(account) = self.by_age.pop_front() else { return };
             let Some(state) = self.states.get_mut(&account) else { continue };
