@@ -4,6 +4,7 @@
 //! one that was not used lately makes room. After a restart an account may have open holds but no settled balance: it counts as
 //! absent until it is filled.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
@@ -107,16 +108,17 @@ impl Accounts {
 
     /// Records an open hold; one that is there already stays as it is.
     pub(super) fn open(&mut self, account: Account, event_id: EventId, amount: Amount) {
-        let is_new = !self.states.contains_key(&account);
-        let state = self.states.entry(account).or_default();
-        if state.open.contains_key(&event_id) {
-            return;
-        }
-        // An account whose holds pass 64 bits could not have been made by holds: each was covered by a balance of 64 bits.
-        state.held = state.held.plus(amount).unwrap_or(Amount(i64::MAX));
-        state.open.insert(event_id, amount);
-        if is_new {
-            self.by_age.push_back(account);
+        let state = match self.states.entry(account) {
+            Entry::Occupied(state) => state.into_mut(),
+            Entry::Vacant(place) => {
+                self.by_age.push_back(account);
+                place.insert(State::default())
+            }
+        };
+        if let Entry::Vacant(place) = state.open.entry(event_id) {
+            place.insert(amount);
+            // An account whose holds pass 64 bits could not have been made by holds: each was covered by a balance of 64 bits.
+            state.held = state.held.plus(amount).unwrap_or(Amount(i64::MAX));
         }
     }
 
