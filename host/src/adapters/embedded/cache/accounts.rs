@@ -4,6 +4,7 @@
 //! one that was not used lately makes room. After a restart an account may have open holds but no settled balance: it counts as
 //! absent until it is filled.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
@@ -107,16 +108,17 @@ impl Accounts {
 
     /// Records an open hold; one that is there already stays as it is.
     pub(super) fn open(&mut self, account: Account, event_id: EventId, amount: Amount) {
-        let is_new = !self.states.contains_key(&account);
-        let state = self.states.entry(account).or_default();
-        if state.open.contains_key(&event_id) {
-            return;
-        }
-        // An account whose holds pass 64 bits could not have been made by holds: each was covered by a balance of 64 bits.
-        state.held = state.held.plus(amount).unwrap_or(Amount(i64::MAX));
-        state.open.insert(event_id, amount);
-        if is_new {
-            self.by_age.push_back(account);
+        let state = match self.states.entry(account) {
+            Entry::Occupied(state) => state.into_mut(),
+            Entry::Vacant(place) => {
+                self.by_age.push_back(account);
+                place.insert(State::default())
+            }
+        };
+        if let Entry::Vacant(place) = state.open.entry(event_id) {
+            place.insert(amount);
+            // An account whose holds pass 64 bits could not have been made by holds: each was covered by a balance of 64 bits.
+            state.held = state.held.plus(amount).unwrap_or(Amount(i64::MAX));
         }
     }
 
@@ -144,14 +146,13 @@ impl Accounts {
             return true;
         };
         self.absent.remove(&account);
-        let is_new = !self.states.contains_key(&account);
+        if !self.states.contains_key(&account) {
+            self.make_room();
+            self.by_age.push_back(account);
+        }
         let state = self.states.entry(account).or_default();
         state.settled = Some(settled);
         state.used_at = Some(now);
-        if is_new {
-            self.by_age.push_back(account);
-            self.make_room();
-        }
         true
     }
 
@@ -182,9 +183,10 @@ impl Accounts {
         self.absent.remove(&account);
     }
 
+    /// Before an account comes, so that the one that comes is not the one that goes.
     fn make_room(&mut self) {
         let mut looked_at = 0;
-        while self.states.len() > self.len_max && looked_at < LOOKED_AT_MAX {
+        while self.states.len() >= self.len_max && looked_at < LOOKED_AT_MAX {
             looked_at += 1;
             let Some(account) = self.by_age.pop_front() else { return };
             let Some(state) = self.states.get_mut(&account) else { continue };

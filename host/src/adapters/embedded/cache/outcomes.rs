@@ -3,6 +3,7 @@
 //! Bound: `len_max`; beyond it the oldest goes, but none whose hold is still open. The time of the newest that went tells for which
 //! events only the database knows.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 
 use super::super::queue::log::id_time_ms;
@@ -49,17 +50,14 @@ impl Outcomes {
     ) -> Option<u64> {
         let held = event.held.as_ref()?;
         let key = (held.payer.user_id, event.event_id.clone());
-        if self.known.contains_key(&key) {
-            return None;
-        }
-        let known = Known {
+        let Entry::Vacant(place) = self.known.entry(key.clone()) else { return None };
+        place.insert(Known {
             asset_type: held.payer.asset_type,
             digest: held.digest,
             outcome: held.outcome.clone(),
             position,
             at_ms: id_time_ms(event),
-        };
-        self.known.insert(key.clone(), known);
+        });
         self.oldest_first.push_back(key);
         self.evict(is_open)
     }

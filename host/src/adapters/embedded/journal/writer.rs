@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::super::queue::log::Change;
-use super::segment::{self, Head, Segment};
+use super::segment::{self, Head, MARK_LEN, Segment};
 use super::{Closed, Refused, Shared};
 
 const PAUSE_MIN: Duration = Duration::from_millis(20);
@@ -27,6 +27,8 @@ pub(super) struct Writer {
     shared: Arc<Shared>,
     next_number: u64,
     segment: Option<Segment>,
+    /// Something was written that no mark follows yet.
+    is_unsealed: bool,
     spare: (Vec<u8>, Vec<Change>),
 }
 
@@ -39,7 +41,7 @@ struct Batch {
 
 impl Writer {
     pub(super) fn new(shared: Arc<Shared>, next_number: u64) -> Self {
-        Self { shared, next_number, segment: None, spare: Default::default() }
+        Self { shared, next_number, segment: None, is_unsealed: false, spare: Default::default() }
     }
 
     /// Until the journal is closed.
@@ -61,12 +63,19 @@ impl Writer {
     fn next_batch(&mut self) -> Option<Batch> {
         let mut buffer = self.shared.buffer.lock();
         while buffer.bytes.is_empty() {
-            if buffer.closing {
-                buffer.refusing = Some(Refused::Unavailable("the journal is closed".into()));
+            if !buffer.closing {
+                self.shared.filled.wait(&mut buffer);
+                continue;
+            }
+            buffer.refusing = Some(Refused::Unavailable("the journal is closed".into()));
+            if !self.is_unsealed {
                 return None;
             }
-            self.shared.filled.wait(&mut buffer);
+            // The last mark: damage to anything before it is then known to be damage.
+            let seal = segment::mark(buffer.start);
+            buffer.bytes.extend_from_slice(&seal);
         }
+        self.is_unsealed = buffer.bytes.len() > MARK_LEN;
         let (bytes, changes) = std::mem::take(&mut self.spare);
         let end = buffer.end();
         buffer.start = end;
@@ -79,8 +88,7 @@ impl Writer {
     fn store(&mut self, bytes: &[u8]) -> bool {
         let mut pause = PAUSE_MIN;
         let mut tries_left = TRIES_WHEN_CLOSING;
-        loop {
-            let Err(error) = self.try_store(bytes) else { break };
+        while let Err(error) = self.try_store(bytes) {
             tracing::error!(%error, pause_ms = pause.as_millis(), "the journal cannot be written; new steps are refused");
             self.retire();
             let mut buffer = self.shared.buffer.lock();

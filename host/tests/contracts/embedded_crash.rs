@@ -1,0 +1,654 @@
+//! What the embedded backends promise when the process or the disk fails.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use greenroom::adapters::embedded::{self, Embedded, Error, Settings};
+use greenroom::domain::{Account, Amount, AssetType, EventId, UserId};
+use greenroom::ports::cache::{self, Cache, Commit, CommitResult, HoldResult, Ranked, Shard, Write};
+use greenroom::ports::queue::{self, Consumer, Queue};
+use proptest::prelude::*;
+
+use crate::fixture::*;
+use crate::key_space::commit_of;
+use crate::queue::{BRIEF, after, ids, read};
+
+/// Opens again after a drop: the directory is free once the dropped one's thread and task have ended.
+async fn open(settings: &Settings) -> Embedded {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        match embedded::open(settings.clone()).await {
+            Err(Error::InUse(_)) if Instant::now() < deadline => tokio::time::sleep(Duration::from_millis(2)).await,
+            opened => return opened.unwrap(),
+        }
+    }
+}
+
+fn segments(dir: &Path) -> Vec<PathBuf> {
+    let mut paths: Vec<_> = fs::read_dir(dir.join("journal")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    paths
+}
+
+fn account(number: i64) -> Account {
+    Account { user_id: UserId(number), asset_type: AssetType(1) }
+}
+
+async fn hold_durably(embedded: &Embedded, payer: Account, id: &str, amount: i64) {
+    let (_, position) = held(&*embedded.cache, hold_of(payer, id, amount)).await;
+    embedded.cache.durable(position).await.unwrap();
+}
+
+async fn open_holds(embedded: &Embedded, payer: Account) -> BTreeMap<EventId, Amount> {
+    embedded.cache.open_holds(payer).await.unwrap().into_iter().collect()
+}
+
+#[tokio::test]
+async fn a_tail_torn_at_any_byte_is_cut_to_what_was_durable() {
+    let dir = tempfile::tempdir().unwrap();
+    let embedded = open(&Settings::new(dir.path())).await;
+    let payer = account(1);
+    fill(&*embedded.cache, payer, 100, 1).await;
+    hold_durably(&embedded, payer, "a", 1).await;
+    hold_durably(&embedded, payer, "b", 2).await;
+    let [path] = &segments(dir.path())[..] else { panic!("one segment") };
+    let durable_len = fs::metadata(path).unwrap().len() as usize;
+    hold_durably(&embedded, payer, "c", 4).await;
+    let bytes = fs::read(path).unwrap();
+    drop(embedded);
+    for len in durable_len..=bytes.len() {
+        let crashed = tempfile::tempdir().unwrap();
+        fs::create_dir(crashed.path().join("journal")).unwrap();
+        let name = path.file_name().unwrap();
+        fs::write(crashed.path().join("journal").join(name), &bytes[..len]).unwrap();
+        let settings = Settings::new(crashed.path());
+        let embedded = open(&settings).await;
+        let expected = if len == bytes.len() { vec![1, 2, 4] } else { vec![1, 2] };
+        let holds: Vec<_> = open_holds(&embedded, payer).await.into_values().map(|amount| amount.0).collect();
+        assert_eq!(holds, expected, "cut to {len} bytes");
+        if len % 40 == 0 {
+            fill(&*embedded.cache, payer, 100, 1).await;
+            hold_durably(&embedded, payer, "d", 8).await;
+            drop(embedded);
+            let again = open_holds(&open(&settings).await, payer).await;
+            assert_eq!(again.len(), expected.len() + 1, "it goes on after a cut to {len} bytes");
+        }
+    }
+}
+
+/// Copies the journal at some moment of a busy process, which is what a machine that loses power leaves behind.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_crash_under_load_loses_nothing_that_was_acknowledged() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = Settings { segment_bytes: 20_000, ..Settings::new(dir.path()) };
+    let embedded = open(&settings).await;
+    for user in 1..=8 {
+        fill(&*embedded.cache, account(user), 1_000_000, 1).await;
+    }
+    let acknowledged = Arc::new(std::sync::Mutex::new(BTreeMap::new()));
+    let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let mut tasks = tokio::task::JoinSet::new();
+    for user in 1..=8 {
+        let (cache, acknowledged, stop) = (Arc::clone(&embedded.cache), Arc::clone(&acknowledged), Arc::clone(&stop));
+        tasks.spawn(async move {
+            for number in 0.. {
+                if stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    return;
+                }
+                let (_, position) = held(&*cache, hold_of(account(user), &number.to_string(), user)).await;
+                cache.durable(position).await.unwrap();
+                acknowledged.lock().unwrap().insert(user, number + 1);
+            }
+        });
+    }
+    for round in 1..=8 {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while acknowledged.lock().unwrap().values().sum::<usize>() < round * 300 {
+            assert!(Instant::now() < deadline, "holds are acknowledged");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let promised = acknowledged.lock().unwrap().clone();
+        let crashed = tempfile::tempdir().unwrap();
+        fs::create_dir(crashed.path().join("journal")).unwrap();
+        for path in segments(dir.path()) {
+            fs::copy(&path, crashed.path().join("journal").join(path.file_name().unwrap())).unwrap();
+        }
+        let after_crash = open(&Settings::new(crashed.path())).await;
+        for (user, promised) in promised {
+            let holds = open_holds(&after_crash, account(user)).await;
+            assert!(holds.len() >= promised, "user {user}: {} of {promised}", holds.len());
+            let in_order = (0..holds.len()).all(|number| holds.contains_key(&event_id(&number.to_string())));
+            assert!(in_order, "a later hold came back without an earlier one");
+        }
+    }
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    tasks.join_all().await;
+}
+
+#[tokio::test]
+async fn damage_before_the_durable_end_refuses_to_start_and_says_where() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = Settings { segment_bytes: 150, ..Settings::new(dir.path()) };
+    let embedded = open(&settings).await;
+    let payer = account(1);
+    fill(&*embedded.cache, payer, 100, 1).await;
+    for id in ["a", "b", "c", "d", "e", "f", "g"] {
+        hold_durably(&embedded, payer, id, 1).await;
+    }
+    drop(embedded);
+    drop(open(&settings).await);
+    let paths = segments(dir.path());
+    assert!(paths.len() >= 3, "{paths:?}");
+    for path in &paths {
+        let sound = fs::read(path).unwrap();
+        // The last thing in the last segment is the seal of a clean end, which says nothing but that.
+        let record_end = if Some(path) == paths.last() { sound.len() - 25 } else { sound.len() - 1 };
+        for place in [0, sound.len() / 2, record_end] {
+            let mut damaged = sound.clone();
+            damaged[place] ^= 1;
+            fs::write(path, damaged).unwrap();
+            let deadline = Instant::now() + Duration::from_secs(10);
+            let error = loop {
+                match embedded::open(settings.clone()).await {
+                    Err(Error::InUse(_)) if Instant::now() < deadline => tokio::task::yield_now().await,
+                    opened => break opened.map(drop).unwrap_err(),
+                }
+            };
+            let Error::Corrupt(corrupt) = &error else { panic!("{error}") };
+            assert_eq!(&corrupt.path, path);
+            assert!(corrupt.offset <= place as u64, "{error}");
+            assert!(place == 0 || corrupt.offset > 0, "{error}");
+        }
+        fs::write(path, sound).unwrap();
+    }
+    assert_eq!(open_holds(&open(&settings).await, payer).await.len(), 7, "what was repaired is read");
+}
+
+#[tokio::test]
+async fn a_directory_serves_one_process_at_a_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let embedded = open(&Settings::new(dir.path())).await;
+    let second = embedded::open(Settings::new(dir.path())).await;
+    assert!(matches!(second, Err(Error::InUse(_))));
+    embedded.close().await.unwrap();
+    embedded::open(Settings::new(dir.path())).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_new_steps_and_loses_none_that_were_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let durable_wait = Duration::from_millis(100);
+    let settings = Settings { segment_bytes: 1, durable_wait, ..Settings::new(dir.path()) };
+    let embedded = open(&settings).await;
+    let payer = account(1);
+    fill(&*embedded.cache, payer, 100, 1).await;
+    hold_durably(&embedded, payer, "a", 1).await;
+    // The next segments can be made but not written; each try uses one up.
+    let journal = dir.path().join("journal");
+    for number in 1..=6 {
+        std::os::unix::fs::symlink("/dev/full", journal.join(format!("{number:010}.log"))).unwrap();
+    }
+    let (_, position) = held(&*embedded.cache, hold_of(payer, "b", 2)).await;
+    assert!(matches!(embedded.cache.durable(position).await, Err(cache::Error::Unavailable(_))));
+    let refused = embedded.cache.hold(hold_of(payer, "c", 4)).await;
+    assert!(matches!(refused, Err(cache::Error::Full(_))), "{refused:?}");
+    let refused = embedded.queue.publish(vec![told("t", "k", "x")]).await;
+    assert!(matches!(refused, Err(queue::Error::Full)), "{refused:?}");
+    assert_eq!(embedded.cache.account(payer).await.unwrap().unwrap().held, Amount(3), "nothing is rolled back");
+    assert!(matches!(embedded.cache.hold(hold_of(payer, "b", 2)).await.unwrap(), HoldResult::Replayed(..)));
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while embedded.cache.durable(position).await.is_err() {
+        assert!(Instant::now() < deadline, "the disk has room again");
+    }
+    while embedded.cache.hold(hold_of(payer, "c", 4)).await.is_err() {
+        assert!(Instant::now() < deadline, "steps are taken again");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    embedded.close().await.unwrap();
+    assert_eq!(open_holds(&open(&settings).await, payer).await.len(), 3);
+}
+
+#[tokio::test]
+async fn open_holds_outlive_expiry_and_crowding() {
+    let dir = tempfile::tempdir().unwrap();
+    let embedded = open(&Settings {
+        buckets: 1,
+        accounts_max: 3,
+        account_lifetime: Duration::from_millis(300),
+        sweep_interval: Duration::from_millis(5),
+        ..Settings::new(dir.path())
+    })
+    .await;
+    for number in 1..=20 {
+        fill(&*embedded.cache, account(number), 10, 1).await;
+        if number <= 10 {
+            held(&*embedded.cache, hold_of(account(number), "a", 7)).await;
+        }
+    }
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while embedded.cache.accounts().await.unwrap().len() > 10 {
+        assert!(Instant::now() < deadline, "idle accounts expire");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    for number in 1..=10 {
+        let cached = embedded.cache.account(account(number)).await.unwrap().unwrap();
+        assert_eq!((cached.settled, cached.held), (settled(10, 1), Amount(7)));
+        embedded.cache.release(account(number), &[event_id("a")], Some(settled(3, 2))).await.unwrap();
+    }
+    while !embedded.cache.accounts().await.unwrap().is_empty() {
+        assert!(Instant::now() < deadline, "released accounts expire");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn old_outcomes_make_room_and_it_is_known_since_when_they_are_complete() {
+    let dir = tempfile::tempdir().unwrap();
+    let opened_ms = jiff_now_ms();
+    let embedded = open(&Settings { buckets: 1, outcomes_max: 3, ..Settings::new(dir.path()) }).await;
+    let since_open = embedded.cache.outcomes_complete_since_ms().await.unwrap();
+    assert!(since_open >= opened_ms);
+    let payer = account(1);
+    fill(&*embedded.cache, payer, 100, 1).await;
+    for number in 0..8u64 {
+        let mut hold = hold_of(payer, &number.to_string(), 1);
+        hold.now_ms = since_open + 1_000 + number;
+        held(&*embedded.cache, hold).await;
+        if number >= 3 {
+            let id = event_id(&number.to_string());
+            embedded.cache.release(payer, &[id], None).await.unwrap();
+        }
+    }
+    for open in ["0", "1", "2"] {
+        assert!(embedded.cache.outcome(payer.user_id, &event_id(open)).await.unwrap().is_some(), "{open} is open");
+    }
+    assert_eq!(embedded.cache.outcome(payer.user_id, &event_id("3")).await.unwrap(), None);
+    let complete_since = embedded.cache.outcomes_complete_since_ms().await.unwrap();
+    assert!(complete_since > since_open + 1_003);
+    for number in 3..8u64 {
+        let known = embedded.cache.outcome(payer.user_id, &event_id(&number.to_string())).await.unwrap().is_some();
+        assert!(
+            known || since_open + 1_000 + number < complete_since,
+            "{number} is neither known nor said to be missing"
+        );
+    }
+}
+
+fn jiff_now_ms() -> u64 {
+    std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_millis() as u64
+}
+
+#[tokio::test]
+async fn money_waits_for_its_owner_and_news_for_nobody_do_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = Settings::new(dir.path());
+    let embedded = open(&settings).await;
+    let payer = account(1);
+    fill(&*embedded.cache, payer, 100, 1).await;
+    let mut other = embedded.queue.subscribe("other", &["gift.sent".into()]).await.unwrap();
+    embedded.queue.publish(vec![told("gift.seen", "k", "news")]).await.unwrap();
+    hold_durably(&embedded, payer, "a", 5).await;
+    hold_durably(&embedded, payer, "b", 6).await;
+    let read_by_other = read(&mut *other, 2).await;
+    other.commit(after(&read_by_other)).await.unwrap();
+    assert_eq!(embedded.queue.len(), 2, "kept for the owner alone");
+    drop((other, embedded));
+    let embedded = open(&settings).await;
+    assert_eq!(embedded.queue.lag().await.unwrap(), BTreeMap::from([("gift".into(), 2), ("other".into(), 0)]));
+    let mut owner = embedded.queue.subscribe("gift", &["gift.sent".into()]).await.unwrap();
+    let owed = read(&mut *owner, 2).await;
+    assert_eq!(ids(&owed), ["a", "b"]);
+    owner.commit(after(&owed[..1])).await.unwrap();
+    hold_durably_after_fill(&embedded, payer, "c").await;
+    drop((owner, embedded));
+    let embedded = open(&settings).await;
+    let open_now: Vec<_> = open_holds(&embedded, payer).await.into_keys().collect();
+    assert_eq!(open_now, [event_id("b"), event_id("c")], "what its owner has committed is settled");
+    assert!(embedded.cache.account(payer).await.unwrap().is_none(), "absent until the database was asked");
+    assert_eq!(embedded.cache.hold(hold_of(payer, "d", 1)).await.unwrap(), HoldResult::Miss);
+    assert!(matches!(embedded.cache.hold(hold_of(payer, "b", 6)).await.unwrap(), HoldResult::Replayed(..)));
+    fill(&*embedded.cache, payer, 95, 2).await;
+    assert_eq!(embedded.cache.account(payer).await.unwrap().unwrap().held, Amount(7));
+}
+
+async fn hold_durably_after_fill(embedded: &Embedded, payer: Account, id: &str) {
+    fill(&*embedded.cache, payer, 100, 1).await;
+    hold_durably(embedded, payer, id, 1).await;
+}
+
+#[tokio::test]
+async fn a_load_that_began_before_a_recovered_hold_was_settled_starts_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = Settings::new(dir.path());
+    let embedded = open(&settings).await;
+    let payer = account(1);
+    hold_durably_after_fill(&embedded, payer, "a").await;
+    embedded.close().await.unwrap();
+    let embedded = open(&settings).await;
+    let lease = embedded.cache.lease(payer).await.unwrap().unwrap();
+    embedded.cache.release(payer, &[event_id("a")], Some(settled(99, 2))).await.unwrap();
+    assert!(!embedded.cache.fill(payer, lease, Some(settled(100, 1))).await.unwrap());
+    fill(&*embedded.cache, payer, 99, 2).await;
+    assert_eq!(embedded.cache.account(payer).await.unwrap().unwrap().held, Amount(0));
+}
+
+#[tokio::test]
+async fn events_that_wait_in_the_database_have_their_holds_and_outcomes_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let embedded = open(&Settings::new(dir.path())).await;
+    let payer = account(1);
+    let waiting = [paid("gift.sent", payer, "a", 30), told("gift.sent", "k", "b")];
+    embedded.recover(&waiting);
+    embedded.recover(&waiting);
+    fill(&*embedded.cache, payer, 100, 1).await;
+    assert_eq!(embedded.cache.account(payer).await.unwrap().unwrap().held, Amount(30));
+    assert!(matches!(embedded.cache.hold(hold_of(payer, "a", 30)).await.unwrap(), HoldResult::Replayed(..)));
+}
+
+#[tokio::test]
+async fn a_full_outbox_refuses_and_takes_again_once_it_is_consumed() {
+    let dir = tempfile::tempdir().unwrap();
+    let embedded = open(&Settings { outbox_len_max: 4, ..Settings::new(dir.path()) }).await;
+    let payer = account(1);
+    fill(&*embedded.cache, payer, 100, 1).await;
+    let mut owner = embedded.queue.subscribe("gift", &["gift.sent".into()]).await.unwrap();
+    for id in ["a", "b", "c"] {
+        hold_durably(&embedded, payer, id, 1).await;
+    }
+    let pair = vec![told("gift.sent", "k", "x"), told("gift.sent", "k", "y")];
+    assert!(matches!(embedded.queue.publish(pair.clone()).await, Err(queue::Error::Full)));
+    hold_durably(&embedded, payer, "d", 1).await;
+    assert!(matches!(embedded.cache.hold(hold_of(payer, "e", 1)).await, Err(cache::Error::Full(_))));
+    assert_eq!(embedded.cache.account(payer).await.unwrap().unwrap().held, Amount(4));
+    let shard = new_shard("p");
+    let mut commit = commit_of(&shard, vec![Write::Add { key: "c".into(), delta: 1, max: None, ttl_ms: None }]);
+    commit.events = vec![told("gift.sent", "k", "z")];
+    assert!(matches!(embedded.cache.commit(commit.clone()).await, Err(cache::Error::Full(_))));
+    assert_eq!(embedded.cache.counter(&shard, "c", NOW_MS).await.unwrap(), 0, "taken back");
+    assert!(matches!(embedded.cache.hold(hold_of(payer, "a", 1)).await.unwrap(), HoldResult::Replayed(..)));
+    let some = read(&mut *owner, 4).await;
+    owner.commit(after(&some)).await.unwrap();
+    embedded.queue.publish(pair).await.unwrap();
+    assert!(matches!(embedded.cache.commit(commit).await.unwrap(), CommitResult::Applied(..)));
+    assert_eq!(ids(&read(&mut *owner, 3).await), ["x", "y", "z"]);
+}
+
+#[tokio::test]
+async fn consumed_segments_are_removed_and_nothing_is_forgotten_with_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = Settings {
+        segment_bytes: 2_000,
+        checkpoint_bytes: 4_000,
+        sweep_interval: Duration::from_millis(5),
+        ..Settings::new(dir.path())
+    };
+    let embedded = open(&settings).await;
+    let shard = new_shard("p");
+    let mut owner = embedded.queue.subscribe("gift", &["gift.sent".into()]).await.unwrap();
+    for number in 0..300 {
+        let mut commit = commit_of(&shard, vec![Write::Add { key: "c".into(), delta: 1, max: None, ttl_ms: None }]);
+        commit.events = vec![told("gift.sent", "k", &number.to_string())];
+        let CommitResult::Applied(_, position) = embedded.cache.commit(commit).await.unwrap() else { panic!() };
+        embedded.cache.durable(position).await.unwrap();
+    }
+    assert!(segments(dir.path()).len() > 10, "nothing is consumed");
+    let all = read(&mut *owner, 300).await;
+    owner.commit(after(&all[..299])).await.unwrap();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while segments(dir.path()).len() > 5 {
+        assert!(Instant::now() < deadline, "{} segments are left", segments(dir.path()).len());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    drop((owner, embedded));
+    for _ in 0..3 {
+        let embedded = open(&settings).await;
+        assert_eq!(embedded.cache.counter(&shard, "c", NOW_MS).await.unwrap(), 300);
+        let mut owner = embedded.queue.subscribe("gift", &["gift.sent".into()]).await.unwrap();
+        assert_eq!(ids(&read(&mut *owner, 1).await), ["299"]);
+        assert!(owner.poll(1, BRIEF).await.unwrap().is_empty());
+        drop(owner);
+        embedded.close().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_hundred_thousand_unsettled_events_come_back() {
+    const EVENTS: i64 = 100_000;
+    const PAYERS: i64 = 1_000;
+    let dir = tempfile::tempdir().unwrap();
+    let settings = Settings { segment_bytes: 4 << 20, ..Settings::new(dir.path()) };
+    let embedded = open(&settings).await;
+    for number in 0..PAYERS {
+        fill(&*embedded.cache, account(number + 1), EVENTS, 1).await;
+    }
+    let mut last = cache::Position::default();
+    for number in 0..EVENTS {
+        let hold = hold_of(account(number % PAYERS + 1), &format!("event-{number}"), 2);
+        (_, last) = held(&*embedded.cache, hold).await;
+    }
+    embedded.cache.durable(last).await.unwrap();
+    drop(embedded);
+    let started = Instant::now();
+    let embedded = open(&settings).await;
+    println!("{EVENTS} unsettled events were read in {:?}", started.elapsed());
+    assert_eq!(embedded.queue.lag().await.unwrap(), BTreeMap::from([("gift".into(), EVENTS as u64)]));
+    for number in [0, 17, PAYERS - 1] {
+        fill(&*embedded.cache, account(number + 1), EVENTS, 1).await;
+        let cached = embedded.cache.account(account(number + 1)).await.unwrap().unwrap();
+        assert_eq!(cached.held, Amount(2 * EVENTS / PAYERS));
+    }
+}
+
+/// One random step; small numbers, so that steps meet.
+#[derive(Debug, Clone)]
+enum Step {
+    Hold { user: i64, id: u8, amount: i64, counts: bool },
+    Commit { shard: u8, once: Option<u8>, writes: Vec<Write> },
+    Consume { count: usize },
+    Release { user: i64, id: u8 },
+    Reopen { closes: bool },
+}
+
+fn any_write() -> impl Strategy<Value = Write> {
+    let key = |kind: &'static str| (0u8..3).prop_map(move |n| Arc::<str>::from(format!("{kind}{n}")));
+    let any_key = prop_oneof![key("b"), key("c"), key("s"), key("r")];
+    let member = || (0u8..5).prop_map(|n| Arc::<str>::from(format!("m{n}")));
+    let ttl = || prop::option::of(1u32..40);
+    prop_oneof![
+        (key("b"), any::<u8>(), ttl())
+            .prop_map(|(key, byte, ttl_ms)| { Write::Put { key, value: vec![byte; 3].into(), ttl_ms } }),
+        any_key.prop_map(|key| Write::Delete { key }),
+        (key("c"), -3i64..9, prop::option::of(0i64..20), ttl())
+            .prop_map(|(key, delta, max, ttl_ms)| { Write::Add { key, delta, max, ttl_ms } }),
+        (key("s"), member()).prop_map(|(key, member)| Write::SetAdd { key, member }),
+        (key("s"), member()).prop_map(|(key, member)| Write::SetRemove { key, member }),
+        (key("r"), member(), -3i64..9, ttl())
+            .prop_map(|(key, member, delta, ttl_ms)| { Write::RankAdd { key, member, delta, ttl_ms } }),
+        (key("r"), member(), 0i64..9).prop_map(|(key, member, score)| Write::RankSet { key, member, score }),
+        (key("r"), member()).prop_map(|(key, member)| Write::RankRemove { key, member }),
+    ]
+}
+
+fn any_step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => (1i64..4, any::<u8>(), 1i64..9, any::<bool>())
+            .prop_map(|(user, id, amount, counts)| Step::Hold { user, id, amount, counts }),
+        8 => (0u8..2, prop::option::of(0u8..20), prop::collection::vec(any_write(), 0..5))
+            .prop_map(|(shard, once, writes)| Step::Commit { shard, once, writes }),
+        2 => (0usize..4).prop_map(|count| Step::Consume { count }),
+        2 => (1i64..4, any::<u8>()).prop_map(|(user, id)| Step::Release { user, id }),
+        1 => any::<bool>().prop_map(|closes| Step::Reopen { closes }),
+    ]
+}
+
+/// Everything that must be the same before and after a restart.
+#[derive(Debug, PartialEq)]
+struct Seen {
+    bytes: Vec<Option<bytes::Bytes>>,
+    counters: Vec<i64>,
+    members: Vec<bool>,
+    rankings: Vec<Vec<Ranked>>,
+    keys: Vec<Vec<Arc<str>>>,
+    repeated: Vec<bool>,
+    lag: BTreeMap<String, u64>,
+}
+
+struct Run {
+    settings: Settings,
+    embedded: Embedded,
+    consumer: Box<dyn Consumer>,
+    now_ms: u64,
+    /// The holds that must be open after a restart: of events that the owner has not committed.
+    unsettled: BTreeMap<(i64, EventId), Amount>,
+}
+
+fn shard_of(number: u8) -> Shard {
+    Shard { plugin: "gift".into(), name: format!("room/{number}").into() }
+}
+
+impl Run {
+    async fn new(dir: &Path) -> Self {
+        let settings = Settings {
+            buckets: 3,
+            segment_bytes: 700,
+            checkpoint_bytes: 500,
+            sweep_interval: Duration::from_millis(1),
+            ..Settings::new(dir)
+        };
+        let embedded = open(&settings).await;
+        let consumer = embedded.queue.subscribe("gift", &["gift.sent".into()]).await.unwrap();
+        let mut run = Self { settings, embedded, consumer, now_ms: NOW_MS, unsettled: BTreeMap::new() };
+        run.fill().await;
+        run
+    }
+
+    async fn fill(&mut self) {
+        for user in 1..4 {
+            fill(&*self.embedded.cache, account(user), 1_000_000, 1).await;
+        }
+    }
+
+    async fn step(&mut self, step: Step) {
+        self.now_ms += 1;
+        match step {
+            Step::Hold { user, id, amount, counts } => {
+                let mut hold = hold_of(account(user), &id.to_string(), amount);
+                hold.now_ms = self.now_ms;
+                if counts {
+                    let key = "n".into();
+                    hold.counters = vec![cache::CounterAdd { key, delta: 1, max: None, ttl_ms: 20 }];
+                }
+                if let HoldResult::Held(outcome, _) = self.embedded.cache.hold(hold).await.unwrap() {
+                    self.unsettled.insert((user, event_id(&id.to_string())), outcome.amount);
+                }
+            }
+            Step::Commit { shard, once, writes } => {
+                let once = once.map(|once| once.to_string().into());
+                let base = commit_of(&shard_of(shard), writes);
+                let commit = Commit { once, now_ms: self.now_ms, ..base };
+                self.embedded.cache.commit(commit).await.unwrap();
+            }
+            Step::Consume { count } => {
+                let some = self.consumer.poll(count, Duration::ZERO).await.unwrap();
+                for delivery in &some {
+                    let payer = delivery.event.payer().unwrap();
+                    self.unsettled.remove(&(payer.0, delivery.event.event_id.clone()));
+                }
+                self.consumer.commit(after(&some)).await.unwrap();
+            }
+            Step::Release { user, id } => {
+                let id = event_id(&id.to_string());
+                self.embedded.cache.release(account(user), &[id], None).await.unwrap();
+            }
+            Step::Reopen { closes } => self.reopen(closes).await,
+        }
+    }
+
+    /// Opens again and compares. An old copy of the process's memory is what the new one must be.
+    async fn reopen(&mut self, closes: bool) {
+        let mut flush = commit_of(&shard_of(0), Vec::new());
+        flush.now_ms = self.now_ms;
+        let CommitResult::Applied(_, position) = self.embedded.cache.commit(flush).await.unwrap() else { panic!() };
+        self.embedded.cache.durable(position).await.unwrap();
+        let before = self.seen().await;
+        let spare = tempfile::tempdir().unwrap();
+        let idle = Settings::new(spare.path());
+        let placeholder = open(&idle).await;
+        self.consumer = placeholder.queue.subscribe("none", &["none".into()]).await.unwrap();
+        let embedded = std::mem::replace(&mut self.embedded, placeholder);
+        if closes {
+            embedded.close().await.unwrap();
+        } else {
+            drop(embedded);
+        }
+        self.embedded = open(&self.settings).await;
+        assert_eq!(self.seen().await, before);
+        let mut open_now = BTreeMap::new();
+        for user in 1..4 {
+            let holds = self.embedded.cache.open_holds(account(user)).await.unwrap();
+            open_now.extend(holds.into_iter().map(|(id, amount)| ((user, id), amount)));
+        }
+        assert_eq!(open_now, self.unsettled);
+        self.consumer = self.embedded.queue.subscribe("gift", &["gift.sent".into()]).await.unwrap();
+        self.fill().await;
+    }
+
+    async fn seen(&self) -> Seen {
+        let cache = &self.embedded.cache;
+        let now_ms = self.now_ms;
+        let mut seen = Seen {
+            bytes: Vec::new(),
+            counters: Vec::new(),
+            members: Vec::new(),
+            rankings: Vec::new(),
+            keys: Vec::new(),
+            repeated: Vec::new(),
+            lag: self.embedded.queue.lag().await.unwrap(),
+        };
+        for shard in [shard_of(0), shard_of(1)] {
+            for n in 0..3 {
+                seen.bytes.push(cache.get(&shard, &format!("b{n}"), now_ms).await.unwrap());
+                seen.counters.push(cache.counter(&shard, &format!("c{n}"), now_ms).await.unwrap());
+                seen.rankings.push(cache.top(&shard, &format!("r{n}"), 0, 9, now_ms).await.unwrap());
+                for m in 0..5 {
+                    seen.members
+                        .push(cache.contains(&shard, &format!("s{n}"), &format!("m{m}"), now_ms).await.unwrap());
+                }
+            }
+            seen.keys.push(cache.keys(&shard, None, 99, now_ms).await.unwrap());
+            for once in 0..20 {
+                // A check that cannot hold: it comes after the key of `once`.
+                let mut probe = commit_of(&shard, Vec::new());
+                probe.once = Some(once.to_string().into());
+                probe.checks = vec![cache::Check { key: "none".into(), expected: Some("x".into()) }];
+                probe.now_ms = now_ms;
+                let probed = cache.commit(probe).await.unwrap();
+                seen.repeated.push(matches!(probed, CommitResult::Repeated(_)));
+            }
+        }
+        for user in 1..4 {
+            let shard = Shard { plugin: "gift".into(), name: format!("user/{user}").into() };
+            seen.counters.push(cache.counter(&shard, "n", now_ms).await.unwrap());
+        }
+        seen
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #[test]
+    fn a_restart_at_any_time_ends_in_the_state_that_was_durable(steps in prop::collection::vec(any_step(), 1..150)) {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        runtime.block_on(async {
+            let dir = tempfile::tempdir().unwrap();
+            let mut run = Run::new(dir.path()).await;
+            for step in steps {
+                run.step(step).await;
+            }
+            run.reopen(false).await;
+        });
+    }
+}

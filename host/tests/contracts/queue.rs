@@ -1,0 +1,143 @@
+//! What every queue must do, over `dyn Queue`.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use greenroom::ports::queue::{Consumer, Delivery, Offsets, Queue};
+
+use crate::fixture::*;
+
+pub(crate) const WAIT: Duration = Duration::from_secs(10);
+pub(crate) const BRIEF: Duration = Duration::from_millis(50);
+
+/// Reads until so many have come.
+pub(crate) async fn read(consumer: &mut dyn Consumer, count: usize) -> Vec<Delivery> {
+    let mut all = Vec::new();
+    while all.len() < count {
+        let some = consumer.poll(count - all.len(), WAIT).await.unwrap();
+        assert!(!some.is_empty(), "{} of {count} came", all.len());
+        all.extend(some);
+    }
+    all
+}
+
+pub(crate) fn ids(deliveries: &[Delivery]) -> Vec<String> {
+    deliveries.iter().map(|delivery| delivery.event.event_id.to_string()).collect()
+}
+
+pub(crate) fn after(deliveries: &[Delivery]) -> Offsets {
+    let mut offsets = Offsets::new();
+    for delivery in deliveries {
+        let next = offsets.entry(delivery.partition).or_default();
+        *next = (*next).max(delivery.offset + 1);
+    }
+    offsets
+}
+
+pub(crate) async fn events_with_one_key_keep_their_order(queue: &dyn Queue) {
+    let topic: Arc<str> = new_name("t").into();
+    let mut consumer = queue.subscribe(&new_name("g"), std::slice::from_ref(&topic)).await.unwrap();
+    for batch in 0..10 {
+        let event = |n: i32| told(&topic, &format!("key{}", n % 7), &format!("{batch}-{n}"));
+        queue.publish((0..21).map(event).collect()).await.unwrap();
+    }
+    let all = read(&mut *consumer, 210).await;
+    for key in 0..7 {
+        let key = format!("key{key}");
+        let of_key: Vec<_> = all.iter().filter(|delivery| *delivery.event.key == *key).cloned().collect();
+        let order = |id: &String| id.split('-').map(|part| part.parse::<u32>().unwrap()).collect::<Vec<_>>();
+        assert!(ids(&of_key).iter().map(order).is_sorted());
+        assert_eq!(of_key.len(), 30);
+        assert!(
+            of_key.windows(2).all(|pair| pair[0].offset < pair[1].offset && pair[0].partition == pair[1].partition)
+        );
+    }
+    assert!(consumer.poll(1, BRIEF).await.unwrap().is_empty());
+}
+
+pub(crate) async fn groups_are_independent_and_start_at_their_subscription(queue: &dyn Queue) {
+    let topic: Arc<str> = new_name("t").into();
+    let topics = std::slice::from_ref(&topic);
+    let (early, late) = (new_name("g"), new_name("g"));
+    let mut first = queue.subscribe(&early, topics).await.unwrap();
+    queue.publish(vec![told(&topic, "k", "1")]).await.unwrap();
+    let mut second = queue.subscribe(&late, topics).await.unwrap();
+    queue.publish(vec![told(&topic, "k", "2"), told("elsewhere", "k", "3")]).await.unwrap();
+    assert_eq!(ids(&read(&mut *first, 2).await), ["1", "2"]);
+    let read_late = read(&mut *second, 1).await;
+    assert_eq!(ids(&read_late), ["2"]);
+    assert!(second.poll(9, BRIEF).await.unwrap().is_empty(), "of another topic");
+    second.commit(after(&read_late)).await.unwrap();
+    let lag = queue.lag().await.unwrap();
+    assert_eq!((lag.get(&early), lag.get(&late)), (Some(&2), Some(&0)));
+    queue.forget(&early).await.unwrap();
+    assert_eq!(queue.lag().await.unwrap().get(&early), None);
+}
+
+pub(crate) async fn what_was_not_committed_is_delivered_again(queue: &dyn Queue) {
+    let topic: Arc<str> = new_name("t").into();
+    let topics = std::slice::from_ref(&topic);
+    let group = new_name("g");
+    let mut consumer = queue.subscribe(&group, topics).await.unwrap();
+    queue.publish((0..5).map(|n| told(&topic, "k", &n.to_string())).collect()).await.unwrap();
+    let all = read(&mut *consumer, 5).await;
+    consumer.commit(after(&all[..2])).await.unwrap();
+    consumer.commit(after(&all[..1])).await.unwrap();
+    drop(consumer);
+    let mut again = queue.subscribe(&group, topics).await.unwrap();
+    assert_eq!(ids(&read(&mut *again, 3).await), ["2", "3", "4"], "an older commit does not go back");
+}
+
+pub(crate) async fn a_poll_waits_and_may_be_cancelled(queue: &dyn Queue) {
+    let topic: Arc<str> = new_name("t").into();
+    let mut consumer = queue.subscribe(&new_name("g"), std::slice::from_ref(&topic)).await.unwrap();
+    for round in 0..20 {
+        tokio::select! {
+            biased;
+            polled = consumer.poll(1, WAIT) => panic!("nothing was published: {polled:?}"),
+            () = tokio::time::sleep(Duration::from_millis(1)) => {}
+        }
+        let published = queue.publish(vec![told(&topic, "k", &round.to_string())]);
+        let (published, polled) = tokio::join!(published, consumer.poll(5, WAIT));
+        published.unwrap();
+        assert_eq!(ids(&polled.unwrap()), [round.to_string()]);
+    }
+}
+
+pub(crate) async fn a_group_may_change_its_topics(queue: &dyn Queue) {
+    let (kept, dropped, added): (Arc<str>, Arc<str>, Arc<str>) =
+        (new_name("t").into(), new_name("t").into(), new_name("t").into());
+    let group = new_name("g");
+    drop(queue.subscribe(&group, &[kept.clone(), dropped.clone()]).await.unwrap());
+    queue.publish(vec![told(&kept, "k", "1"), told(&dropped, "k", "2"), told(&added, "k", "3")]).await.unwrap();
+    let mut consumer = queue.subscribe(&group, &[kept.clone(), added.clone()]).await.unwrap();
+    queue.publish(vec![told(&dropped, "k", "4"), told(&added, "k", "5")]).await.unwrap();
+    let came: BTreeSet<String> = ids(&read(&mut *consumer, 2).await).into_iter().collect();
+    assert_eq!(came, BTreeSet::from(["1".to_owned(), "5".to_owned()]));
+    assert!(consumer.poll(1, BRIEF).await.unwrap().is_empty());
+    assert_eq!(queue.lag().await.unwrap().get(&group), Some(&2));
+}
+
+/// Makes a test of each contract for a backend that `$open` opens; its `queue` derefs to a `Queue`.
+#[macro_export]
+macro_rules! queue_contracts {
+    ($open:path) => {
+        $crate::queue_contracts!(@each $open;
+            events_with_one_key_keep_their_order
+            groups_are_independent_and_start_at_their_subscription
+            what_was_not_committed_is_delivered_again
+            a_poll_waits_and_may_be_cancelled
+            a_group_may_change_its_topics
+        );
+    };
+    (@each $open:path; $($contract:ident)*) => {
+        $(
+            #[tokio::test]
+            async fn $contract() {
+                let backend = $open().await;
+                $crate::queue::$contract(&*backend.queue).await;
+            }
+        )*
+    };
+}

@@ -1,0 +1,70 @@
+//! The contracts of cache and queue over the embedded backends.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+#[path = "contracts/cache.rs"]
+#[macro_use]
+mod cache;
+#[path = "contracts/embedded_crash.rs"]
+mod embedded_crash;
+#[path = "contracts/fixture.rs"]
+mod fixture;
+#[path = "contracts/key_space.rs"]
+mod key_space;
+#[path = "contracts/queue.rs"]
+#[macro_use]
+mod queue;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use greenroom::adapters::embedded::{self, Embedded, EmbeddedCache, EmbeddedQueue, LocalPushBus, Settings};
+use greenroom::domain::{Audience, Priority, PushMessage, RoomId};
+use greenroom::ports::push_bus::PushBus;
+
+struct Backend {
+    cache: Arc<EmbeddedCache>,
+    queue: Arc<EmbeddedQueue>,
+    _embedded: Embedded,
+    _dir: tempfile::TempDir,
+}
+
+async fn open() -> Backend {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = Settings { absent_lifetime: Duration::from_millis(300), ..Settings::new(dir.path()) };
+    let embedded = embedded::open(settings).await.unwrap();
+    Backend { cache: Arc::clone(&embedded.cache), queue: Arc::clone(&embedded.queue), _embedded: embedded, _dir: dir }
+}
+
+mod of_the_cache {
+    cache_contracts!(crate::open);
+}
+
+mod of_the_queue {
+    queue_contracts!(crate::open);
+}
+
+#[tokio::test]
+async fn the_push_bus_keeps_order_and_waits_for_a_slow_hub() {
+    let bus = Arc::new(LocalPushBus::new(2));
+    let message = |number: usize| PushMessage {
+        room_id: RoomId(1),
+        audience: Audience::Room,
+        key: number.to_string().into(),
+        event: "gift.sent".into(),
+        data: "{}".into(),
+        priority: Priority::Normal,
+    };
+    bus.publish(vec![message(99)]).await.unwrap();
+    let mut hub = bus.subscribe();
+    let publisher = {
+        let bus = Arc::clone(&bus);
+        tokio::spawn(async move { bus.publish((0..5).map(message).collect()).await })
+    };
+    for number in 0..5 {
+        assert_eq!(&*hub.recv().await.unwrap().key, number.to_string());
+    }
+    publisher.await.unwrap().unwrap();
+    drop(hub);
+    assert!(bus.publish(vec![message(5)]).await.is_err());
+}
