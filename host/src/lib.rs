@@ -3,8 +3,11 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
 pub mod domain;
+pub mod http;
 pub mod ledger;
 pub mod plugin;
 pub mod ports;
+pub mod push;
 pub mod room;
+pub mod telemetry;
 pub mod timer;
