@@ -3,12 +3,16 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
 pub mod adapters;
+pub mod app;
 pub mod bench;
 pub mod config;
 pub mod domain;
+pub mod http;
 pub mod ledger;
 pub mod plugin;
 pub mod ports;
+pub mod push;
 pub mod room;
 pub mod settle;
+pub mod telemetry;
 pub mod timer;

@@ -1,0 +1,186 @@
+//! `/openapi.json` and `/docs`: what the host answers, from its code, and what the installed plugins answer, from their manifests.
+
+use std::sync::{Arc, LazyLock};
+
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderValue, Response};
+use axum::response::{IntoResponse, Redirect};
+use greenroom_manifest::{Manifest, Route, Scope};
+use serde_json::{Map, Value, json};
+use utoipa::OpenApi;
+
+use super::App;
+use super::observe::template;
+use super::problem::{NOT_FOUND, Problem};
+use super::{asset_changes, assets, bindings, events, operations, plugins, recharges, rooms, ws};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Greenroom", description = "Rooms whose features are WebAssembly plugins."),
+    paths(
+        rooms::create,
+        rooms::list,
+        rooms::read,
+        rooms::start_stream,
+        rooms::end_stream,
+        bindings::list,
+        bindings::change,
+        bindings::audit,
+        plugins::install,
+        plugins::list,
+        plugins::read,
+        plugins::remove,
+        assets::balances,
+        assets::records,
+        asset_changes::apply,
+        recharges::credit,
+        events::stream,
+        ws::upgrade,
+        operations::healthz,
+        operations::readyz,
+        operations::metrics,
+    )
+)]
+struct Host;
+
+static HOST: LazyLock<Value> = LazyLock::new(|| {
+    let mut host = serde_json::to_value(Host::openapi()).unwrap_or_default();
+    insert(
+        &mut host,
+        &["components", "securitySchemes"],
+        "bearer",
+        json!({
+            "type": "http", "scheme": "bearer", "bearerFormat": "JWT",
+        }),
+    );
+    insert(&mut host, &["components", "schemas"], "Problem", problem_schema());
+    if let Some(root) = host.as_object_mut() {
+        root.insert("security".to_owned(), json!([{ "bearer": [] }]));
+    }
+    host
+});
+
+/// RFC 9457, with the older envelope as extensions.
+fn problem_schema() -> Value {
+    json!({
+        "type": "object",
+        "required": ["type", "title", "status", "detail", "errCode", "errMsg"],
+        "properties": {
+            "type": { "type": "string" }, "title": { "type": "string" }, "status": { "type": "integer" },
+            "detail": { "type": "string" }, "instance": { "type": "string" },
+            "errCode": { "type": "integer" }, "errMsg": { "type": "string" }, "extra": { "type": "object" },
+        },
+    })
+}
+
+fn insert(root: &mut Value, path: &[&str], key: &str, value: Value) {
+    let mut at = root;
+    for step in path {
+        let Some(object) = at.as_object_mut() else { return };
+        at = object.entry(*step).or_insert_with(|| Value::Object(Map::new()));
+    }
+    if let Some(object) = at.as_object_mut() {
+        object.insert(key.to_owned(), value);
+    }
+}
+
+/// The description, as of the plugins that are installed now.
+pub(super) async fn document(State(app): State<Arc<App>>) -> axum::Json<Value> {
+    let plugins = app.state.registry.list();
+    axum::Json(merged(plugins.iter().map(|plugin| &plugin.manifest)))
+}
+
+/// The host's description with the routes of manifests; of two versions, the later in the list stands.
+fn merged<'a>(manifests: impl Iterator<Item = &'a Manifest>) -> Value {
+    let mut document = HOST.clone();
+    for manifest in manifests {
+        for route in &manifest.routes {
+            let path = template(route.scope, &route.path);
+            let method = route.method.as_str().to_ascii_lowercase();
+            insert(&mut document, &["paths", &path], &method, operation(manifest, route));
+        }
+    }
+    document
+}
+
+fn operation(manifest: &Manifest, route: &Route) -> Value {
+    let in_room = (route.scope == Scope::Room).then_some("room");
+    let own = route.path.split('/').filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'));
+    let parameter = |name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } });
+    let parameters: Vec<Value> = in_room.into_iter().chain(own).map(parameter).collect();
+    let name = &manifest.name;
+    let answer = route.response.clone().unwrap_or_else(|| json!({}));
+    let mut operation = json!({
+        "tags": [name],
+        "summary": route.summary,
+        "operationId": format!("{name}:{} {}", route.method.as_str(), route.path),
+        "parameters": parameters,
+        "responses": {
+            "200": { "description": "Done.", "content": { "application/json": { "schema": answer } } },
+            "default": { "description": "A refusal.", "content": { "application/problem+json": {
+                "schema": { "$ref": "#/components/schemas/Problem" } } } },
+        },
+    });
+    if let Some(schema) = &route.request {
+        let body = json!({ "required": true, "content": { "application/json": { "schema": schema } } });
+        insert(&mut operation, &[], "requestBody", body);
+    }
+    operation
+}
+
+static DOCS: LazyLock<Arc<utoipa_swagger_ui::Config<'static>>> =
+    LazyLock::new(|| Arc::new(utoipa_swagger_ui::Config::from("/openapi.json").persist_authorization(true)));
+
+/// The page refers to its files relatively, so it needs the slash.
+pub(super) async fn docs_root() -> Redirect {
+    Redirect::permanent("/docs/index.html")
+}
+
+/// A file of the page.
+pub(super) async fn docs_file(Path(file): Path<String>) -> Result<Response<Body>, Problem> {
+    let found = utoipa_swagger_ui::serve(&file, DOCS.clone()).ok().flatten();
+    let file = found.ok_or_else(|| Problem::new(NOT_FOUND, format!("the documentation has no {file}")))?;
+    let kind =
+        HeaderValue::from_str(&file.content_type).unwrap_or(HeaderValue::from_static("application/octet-stream"));
+    let mut response = file.bytes.into_owned().into_response();
+    response.headers_mut().insert(CONTENT_TYPE, kind);
+    Ok(response)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_description_has_the_hosts_routes_and_those_of_plugins() {
+        let manifest: Manifest = serde_json::from_value(json!({
+            "name": "gift", "version": "1.0.0", "description": "Gifts.",
+            "routes": [
+                { "method": "POST", "path": "gifts", "request": { "type": "object" }, "response": { "type": "object" } },
+                { "method": "PUT", "path": "gifts/{giftId}", "scope": "global" },
+            ],
+        }))
+        .unwrap();
+        let document = merged(std::iter::once(&manifest));
+        assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
+        let gifts = &document["paths"]["/v1/rooms/{room}/gifts"]["post"];
+        assert_eq!(gifts["parameters"][0]["name"], "room");
+        assert_eq!(gifts["requestBody"]["content"]["application/json"]["schema"]["type"], "object");
+        assert_eq!(document["paths"]["/v1/gifts/{giftId}"]["put"]["parameters"][0]["name"], "giftId");
+        for (path, method) in [
+            ("/v1/rooms", "post"),
+            ("/v1/rooms/{room}/plugins/{name}", "put"),
+            ("/v1/asset-changes", "post"),
+            ("/v1/rooms/{room}/events", "get"),
+        ] {
+            assert!(document["paths"][path][method].is_object(), "{method} {path}");
+        }
+        let text = document.to_string();
+        for reference in text.split("#/components/schemas/").skip(1) {
+            let name = reference.split('"').next().unwrap();
+            assert!(document["components"]["schemas"][name].is_object(), "{name} is referred to and not there");
+        }
+    }
+}
