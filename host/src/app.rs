@@ -34,6 +34,8 @@ pub use secret::secret;
 
 /// The database's file in the data directory.
 const DATABASE: &str = "greenroom.db";
+/// Messages between the plugins and the hub; a hub that does not keep up makes publishing wait.
+const PUSH_BUS_LEN_MAX: usize = 65_536;
 /// Where a running server writes down its address, in the data directory.
 const ADDRESS: &str = "address";
 
@@ -95,9 +97,9 @@ impl App {
         write_address(&self.config.data_dir, address)?;
         let background = CancellationToken::new();
         let tasks = self.spawn_tasks(&background);
-        let state = settings::http(&self)?;
+        let interface = settings::http(&self)?;
         tracing::info!(%address, data_dir = %self.config.data_dir.display(), "serving");
-        let served = http::serve(self.listener, state, shutdown).await;
+        http::serve(self.listener, interface, shutdown).await;
         background.cancel();
         tasks.close();
         let drain = Duration::from_millis(self.config.shutdown_ms);
@@ -105,8 +107,7 @@ impl App {
             tracing::warn!("tasks did not stop in time; what they did not finish is done after the next start");
         }
         let _ = std::fs::remove_file(self.config.data_dir.join(ADDRESS));
-        self.backends.close().await?;
-        served.map_err(Error::Serve)
+        self.backends.close().await
     }
 
     fn spawn_tasks(&self, stop: &CancellationToken) -> TaskTracker {
@@ -132,12 +133,12 @@ impl Backends {
             .map_err(|source| Error::DataDir { path: config.data_dir.clone(), source })?;
         let embedded = embedded::open(settings::embedded(config)).await?;
         let db = Sqlite::open(&config.data_dir.join(DATABASE)).await?;
-        embedded.recover(db.waiting().await?);
+        embedded.recover(&db.waiting().await?);
         Ok(Self {
             embedded,
             db,
             clock: Arc::new(SystemClock),
-            push_bus: Arc::new(LocalPushBus::new(config.push.bus_len_max)),
+            push_bus: Arc::new(LocalPushBus::new(PUSH_BUS_LEN_MAX)),
         })
     }
 

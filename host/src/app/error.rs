@@ -48,7 +48,7 @@ pub enum Error {
     Config(String),
     /// The journal.
     #[error(transparent)]
-    Journal(#[from] embedded::OpenError),
+    Journal(#[from] embedded::Error),
     /// The cache.
     #[error(transparent)]
     Cache(#[from] cache::Error),
@@ -64,7 +64,4 @@ pub enum Error {
     /// The ledger.
     #[error(transparent)]
     Ledger(#[from] ledger::Error),
-    /// The listener.
-    #[error("serving ended: {0}")]
-    Serve(std::io::Error),
 }

@@ -1,1 +1,130 @@
 //! Turning the configuration into what each part of the house takes.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{App, Backends, Error, secret};
+use crate::adapters::embedded;
+use crate::config::Config;
+use crate::domain::AssetType;
+use crate::http::{self, Rate, Readiness, State};
+use crate::ledger::Ledger;
+use crate::plugin;
+use crate::push::{self, Hub};
+use crate::telemetry::Metrics;
+use crate::timer::Timers;
+
+/// The period over which rates are counted.
+const RATE_PERIOD: Duration = Duration::from_secs(1);
+/// What stands for no limit at all.
+const NO_LIMIT: u32 = u32::MAX;
+
+/// The embedded backends' bounds.
+pub(super) fn embedded(config: &Config) -> embedded::Settings {
+    let keys = &config.embedded;
+    embedded::Settings {
+        buckets: usize::from(keys.buckets),
+        partitions: usize::try_from(keys.partitions).unwrap_or(1),
+        outbox_len_max: keys.outbox_len_max,
+        outcomes_max: keys.outcomes_max,
+        accounts_max: keys.accounts_max,
+        segment_bytes: keys.segment_bytes,
+        ..embedded::Settings::new(&config.data_dir)
+    }
+}
+
+/// What the plugins work over.
+pub(super) fn registry(
+    config: &Config,
+    backends: &Backends,
+    ledger: Arc<Ledger>,
+    timers: Arc<Timers>,
+) -> plugin::Settings {
+    let mintable_assets: BTreeSet<AssetType> =
+        config.plugins.mintable_assets.iter().copied().map(AssetType).collect();
+    plugin::Settings {
+        compile_cache_dir: config.data_dir.join("compiled"),
+        ledger,
+        cache: backends.embedded.cache.clone(),
+        queue: backends.embedded.queue.clone(),
+        timers,
+        push_bus: backends.push_bus.clone(),
+        statements: backends.db.clone(),
+        plugins: backends.db.clone(),
+        clock: backends.clock.clone(),
+        mintable_assets,
+        instances_max: config.plugins.instances_max,
+    }
+}
+
+/// The hub.
+pub(super) fn hub(config: &Config) -> Arc<Hub> {
+    Hub::new(push::Settings {
+        history_len_max: config.push.history_len,
+        queue_len_max: config.push.queue_len_max,
+        connections_max: config.push.connections_max,
+        room_connections_max: config.push.connections_max,
+        ..push::Settings::default()
+    })
+}
+
+/// The interface over an app.
+pub(super) fn http(app: &App) -> Result<Arc<http::App>, Error> {
+    let state = State {
+        rooms: app.rooms.clone(),
+        registry: app.registry.clone(),
+        ledger: app.ledger.clone(),
+        reconciler: app.backends.reconciler(),
+        deliveries: app.backends.db.clone(),
+        hub: app.hub.clone(),
+        clock: app.backends.clock.clone(),
+        readiness: readiness(&app.backends),
+        metrics: Some(Metrics::install()?),
+    };
+    Ok(http::App::new(interface(&app.config)?, state)?)
+}
+
+fn interface(config: &Config) -> Result<http::Settings, Error> {
+    let (keys, rates) = (&config.http, &config.rate_limits);
+    let current = secret::secret_or_made(config)?;
+    let previous = Some(&config.auth.hs256_secret_previous).filter(|secret| !secret.is_empty());
+    let jwks_file = Some(&config.auth.jwks_file).filter(|file| !file.as_os_str().is_empty());
+    Ok(http::Settings {
+        secrets: current.into_iter().chain(previous.map(|secret| secret.clone().into_bytes())).collect(),
+        jwks_file: jwks_file.cloned(),
+        body_bytes_max: keys.body_bytes_max,
+        plugin_bytes_max: keys.plugin_bytes_max,
+        head_bytes_max: keys.header_bytes_max,
+        head_timeout: Duration::from_millis(keys.header_timeout_ms),
+        body_timeout: Duration::from_millis(keys.request_timeout_ms),
+        request_timeout: Duration::from_millis(keys.request_timeout_ms),
+        connections_max: keys.connections_max,
+        drain_timeout: Duration::from_millis(config.shutdown_ms),
+        user_rate: rate(rates.user_per_second),
+        room_rate: rate(rates.room_per_second),
+        ws_requests_max: config.push.websocket_requests_max,
+        docs: keys.docs,
+        ..http::Settings::default()
+    })
+}
+
+fn rate(per_second: u32) -> Rate {
+    Rate { requests_max: if per_second == 0 { NO_LIMIT } else { per_second }, period: RATE_PERIOD }
+}
+
+fn readiness(backends: &Backends) -> Vec<Readiness> {
+    let (db, queue) = (backends.db.clone(), backends.embedded.queue.clone());
+    let database = move || {
+        let db = db.clone();
+        Box::pin(async move { db.ping().await.map_err(|error| error.to_string()) }) as _
+    };
+    let journal = move || {
+        let queue = queue.clone();
+        Box::pin(async move { queue.check().map_err(|error| error.to_string()) }) as _
+    };
+    vec![
+        Readiness { name: "database", check: Box::new(database) },
+        Readiness { name: "journal", check: Box::new(journal) },
+    ]
+}

@@ -23,12 +23,14 @@ use super::observe::{self, Observer, Route};
 use super::problem::{self, METHOD_NOT_ALLOWED, PLUGIN_TIMEOUT, Problem};
 use super::settings::Settings;
 use super::{
-    asset_changes, assets, bindings, events, openapi, operations, plugin_routes, plugins, recharges, rooms, ws,
+    asset_changes, assets, bindings, dead_letters, events, openapi, operations, plugin_routes, plugins, recharges,
+    reconciliation, rooms, ws,
 };
 use crate::domain::{RoomId, UserId};
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, Reconciler};
 use crate::plugin::Registry;
 use crate::ports::clock::Clock;
+use crate::ports::db::Deliveries;
 use crate::push::Hub;
 use crate::room::Rooms;
 use crate::telemetry::Metrics;
@@ -49,6 +51,10 @@ pub struct State {
     pub registry: Arc<Registry>,
     /// Balances.
     pub ledger: Arc<Ledger>,
+    /// Adds everything up.
+    pub reconciler: Reconciler,
+    /// Events that could not be settled.
+    pub deliveries: Arc<dyn Deliveries>,
     /// Pushes.
     pub hub: Arc<Hub>,
     /// The time.
@@ -174,7 +180,11 @@ fn router(settings: &Settings) -> Router<Arc<App>> {
         .route("/v1/users/{user}/assets", get(assets::balances))
         .route("/v1/users/{user}/asset-records", get(assets::records))
         .route("/v1/asset-changes", post(asset_changes::apply))
-        .route("/v1/recharges", post(recharges::credit));
+        .route("/v1/recharges", post(recharges::credit))
+        .route("/v1/reconciliation", get(reconciliation::reconcile))
+        .route("/v1/dead-letters", get(dead_letters::list))
+        .route("/v1/dead-letters/{id}", delete(dead_letters::drop))
+        .route("/v1/dead-letters/{id}/replay", post(dead_letters::replay));
     if settings.docs {
         router = router
             .route("/openapi.json", get(openapi::document))
