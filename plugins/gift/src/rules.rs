@@ -165,3 +165,5 @@ pub(crate) fn share(
     Ok(Shares { total, to_receiver, to_platform, points: total.times(i64::from(points_rate))? })
 }
 
+#[cfg(test)]
+mod tests;

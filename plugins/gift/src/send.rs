@@ -162,8 +162,7 @@ fn caps(order: &Order, now_ms: u64, room_cap: u32) -> impl Iterator<Item = ledge
     let cap = |key: String, max: u32| ledger::Counter { key, delta: 1, max: Some(i64::from(max)), ttl_ms: 60_000 };
     let in_room = (room_cap > 0).then(|| cap(format!("minute/{room_id}/{minute}"), room_cap));
     let gift_id = order.gift.gift_id;
-    let of_gift =
-        order.gift.send_rule.per_minute.map(|max| cap(format!("minute/{room_id}/{minute}/{gift_id}"), max));
+    let of_gift = order.gift.send_rule.per_minute.map(|max| cap(format!("minute/{room_id}/{minute}/{gift_id}"), max));
     in_room.into_iter().chain(of_gift)
 }
 
@@ -190,6 +189,7 @@ fn tell(
         count: ask.count(),
         amount: Amount::new(outcome.amount),
         is_last: ask.is_combo_end(),
+        is_replayed: outcome.replayed,
     });
     let sent = Sent {
         event_id: ask.event_id(),
@@ -211,10 +211,10 @@ fn tell(
     if let Err(error) = room::broadcast(&key, "gift.sent", &data, room::Priority::Normal) {
         logging::log(logging::Level::Warn, "gift.sent", &format!("not pushed: {error}"));
     }
-    if let Some(hit) = hit {
-        if let Err(problem) = combo::after_hit(&hit, &outcome.counters, config.combo_window_ms) {
-            logging::log(logging::Level::Warn, "combo", &format!("not followed up: {}", problem.detail));
-        }
+    if let Some(hit) = hit
+        && let Err(problem) = combo::after_hit(&hit, &outcome.counters, config.combo_window_ms)
+    {
+        logging::log(logging::Level::Warn, "combo", &format!("not followed up: {}", problem.detail));
     }
     Ok(())
 }

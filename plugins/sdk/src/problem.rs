@@ -61,13 +61,14 @@ impl From<ledger::Error> for Problem {
     fn from(error: ledger::Error) -> Self {
         use ledger::Error as E;
         match error {
-            E::InsufficientBalance(shortage) => {
-                Self::new(402, 20001, "insufficient-balance", "the balance is too low").with_extra(&serde_json::json!({
+            E::InsufficientBalance(shortage) => Self::new(402, 20001, "insufficient-balance", "the balance is too low")
+                .with_extra(&serde_json::json!({
                     "balance": shortage.balance.to_string(),
                     "needed": shortage.needed.to_string(),
-                }))
+                })),
+            E::AccountNotFound => {
+                Self::new(404, 20002, "account-not-found", "the caller has no account of this asset type")
             }
-            E::AccountNotFound => Self::new(404, 20002, "account-not-found", "the caller has no account of this asset type"),
             E::EventIdReused => {
                 Self::new(422, 20003, "event-id-reused", "this event id was used for something else; make a new one")
             }
@@ -151,7 +152,8 @@ mod tests {
         for error in worth {
             assert!(Problem::from(error).retry_after_ms.is_some());
         }
-        for error in [ledger::Error::AccountNotFound, ledger::Error::EventIdReused, ledger::Error::Invalid("x".into())] {
+        for error in [ledger::Error::AccountNotFound, ledger::Error::EventIdReused, ledger::Error::Invalid("x".into())]
+        {
             assert!(Problem::from(error).retry_after_ms.is_none());
         }
     }

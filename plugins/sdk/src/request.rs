@@ -40,13 +40,16 @@ impl Request {
     ///
     /// # Errors
     /// 400 if it is none, or out of bounds.
-    pub fn query_number(&self, name: &str, default: u32, bounds: std::ops::RangeInclusive<u32>) -> Result<u32, Problem> {
+    pub fn query_number(
+        &self,
+        name: &str,
+        default: u32,
+        bounds: std::ops::RangeInclusive<u32>,
+    ) -> Result<u32, Problem> {
         let Some(text) = self.query_param(name) else { return Ok(default) };
         match text.parse() {
             Ok(number) if bounds.contains(&number) => Ok(number),
-            _ => {
-                Err(Problem::invalid(format!("query: `{name}` must be from {} to {}", bounds.start(), bounds.end())))
-            }
+            _ => Err(Problem::invalid(format!("query: `{name}` must be from {} to {}", bounds.start(), bounds.end()))),
         }
     }
 

@@ -105,3 +105,5 @@ fn is_name(text: &str, len_max: usize) -> bool {
     !text.is_empty() && text.len() <= len_max && text.bytes().all(allowed)
 }
 
+#[cfg(test)]
+mod tests;
