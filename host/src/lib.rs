@@ -2,6 +2,8 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
+pub mod adapters;
+pub mod config;
 pub mod domain;
 pub mod ledger;
 pub mod plugin;

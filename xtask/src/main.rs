@@ -2,9 +2,11 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
+mod check;
 mod pack;
 mod plugins;
 mod progress;
+mod suites;
 mod wasm_target;
 mod workspace;
 
@@ -26,6 +28,14 @@ struct Args {
 enum Task {
     /// Builds every plugin into `target/plugins/<name>.wasm`.
     Plugins,
+    /// Builds the plugins, then builds and runs all tests.
+    Test {
+        /// What comes after `--`: words that tests' names contain, or options of the test runner.
+        #[arg(last = true)]
+        filter: Vec<String>,
+    },
+    /// Checks formatting, lints, documentation and dependencies.
+    Check,
 }
 
 fn main() -> ExitCode {
@@ -43,5 +53,7 @@ fn run(task: Task) -> anyhow::Result<()> {
     let workspace = Workspace::read()?;
     match task {
         Task::Plugins => plugins::run(&workspace).map(|_| ()),
+        Task::Test { filter } => suites::run(&workspace, &filter),
+        Task::Check => check::run(&workspace),
     }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::domain::{Account, Amount, ContentDigest, Entry, EventId, Part, Posting, UserId};
+use crate::domain::{Account, Amount, ContentDigest, Entry, EventId, Overflow, Part, Posting, UserId};
 use crate::ports::cache::Settled;
 use crate::ports::db::PostResult;
 
@@ -51,7 +51,11 @@ impl Ledger {
         let mut settled: BTreeMap<Account, Option<Settled>> =
             posted.accounts.into_iter().map(|(account, settled)| (account, Some(settled))).collect();
         let mut events: BTreeMap<Account, Vec<EventId>> = BTreeMap::new();
-        for posting in batch {
+        for (posting, result) in batch.iter().zip(&posted.results) {
+            // What cannot be posted stays held until an operator decides.
+            if *result == PostResult::Overflow {
+                continue;
+            }
             for account in payer_accounts(posting) {
                 events.entry(account).or_default().push(posting.event_id.clone());
                 settled.entry(account).or_default();
@@ -87,7 +91,7 @@ impl Ledger {
         match result {
             PostResult::Posted | PostResult::Voided => Ok(Voided::Voided),
             PostResult::Duplicate => Ok(Voided::AlreadyPosted),
-            PostResult::Conflict => Err(Error::Reused(event_id.clone())),
+            PostResult::Conflict | PostResult::Overflow => Err(Error::Reused(event_id.clone())),
         }
     }
 
@@ -103,6 +107,7 @@ impl Ledger {
         let replayed = match results.first() {
             Some(PostResult::Posted) => false,
             Some(PostResult::Duplicate) => true,
+            Some(PostResult::Overflow) => return Err(Overflow.into()),
             _ => return Err(Error::Reused(credit.event_id.clone())),
         };
         Ok((self.balance(credit.account).await?, replayed))

@@ -75,6 +75,7 @@ async fn post_transfers(settle: &Settle, batch: &[Delivery]) -> Result<Vec<Verdi
         Ok(_) => match results.next() {
             Some(PostResult::Posted | PostResult::Duplicate | PostResult::Voided) => Verdict::Ack,
             Some(PostResult::Conflict) => Verdict::Reject("the event id was posted with other content".into()),
+            Some(PostResult::Overflow) => Verdict::Reject("a balance would not fit in 64 bits".into()),
             None => Verdict::RetryAfter(RETRY_AFTER),
         },
     });

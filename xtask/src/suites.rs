@@ -1,0 +1,215 @@
+//! `cargo xtask test`: every test of the workspace, with a count at the end that cannot hide anything.
+//!
+//! The tests themselves find the plugins in `target/plugins`, so those are built first. Cargo's own output passes through
+//! as it is; each suite's closing line is read and added up.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::ExitStatus;
+use std::time::Instant;
+
+use anyhow::{Context, bail};
+
+use crate::workspace::{Workspace, cargo};
+use crate::{plugins, progress};
+
+/// Tests counted, of one suite or of all.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Tally {
+    passed: u64,
+    failed: u64,
+    skipped: u64,
+}
+
+impl Tally {
+    fn add(&mut self, other: Tally) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.skipped += other.skipped;
+    }
+}
+
+/// What the output has said so far.
+#[derive(Debug, Default)]
+struct Report {
+    total: Tally,
+    /// Name and count of each suite that ended, in order.
+    suites: Vec<(String, Tally)>,
+    running: Option<String>,
+}
+
+/// Builds the plugins, then builds and runs all tests, or those whose names contain a word of `filter`.
+///
+/// # Errors
+/// If a test failed, none ran, or, in CI, one was skipped.
+pub(crate) fn run(workspace: &Workspace, filter: &[String]) -> anyhow::Result<()> {
+    let started = Instant::now();
+    plugins::run(workspace)?;
+    let test = || {
+        let mut command = cargo();
+        command.current_dir(&workspace.root).args(["test", "--workspace", "--locked"]);
+        command
+    };
+    progress::run(test().arg("--no-run"))?;
+    let mut run = test();
+    run.args(["--no-fail-fast", "--"]).args(filter);
+    let (reader, writer) = std::io::pipe().context("cannot make a pipe")?;
+    let mut child = run.stdout(writer.try_clone()?).stderr(writer).spawn().context("cannot start cargo test")?;
+    // The command holds the pipe's other end; the output ends only when nobody can write to it.
+    drop(run);
+    let mut report = Report::default();
+    for line in BufReader::new(reader).split(b'\n') {
+        let line = line.context("cannot read the tests' output")?;
+        let line = String::from_utf8_lossy(&line);
+        writeln!(std::io::stdout(), "{line}")?;
+        report.read(&line);
+    }
+    let status = child.wait()?;
+    report.end(status);
+    report.print(started);
+    report.verdict(std::env::var_os("CI").is_some())
+}
+
+impl Report {
+    fn read(&mut self, line: &str) {
+        if let Some(suite) = suite(line) {
+            self.crashed();
+            self.running = Some(suite);
+        } else if let Some(tally) = tally(line) {
+            self.total.add(tally);
+            self.suites.push((self.running.take().unwrap_or_else(|| "unnamed".into()), tally));
+        }
+    }
+
+    /// A suite that crashed has no closing line, and must not be lost.
+    fn crashed(&mut self) {
+        if let Some(crashed) = self.running.take() {
+            let tally = Tally { failed: 1, ..Tally::default() };
+            self.total.add(tally);
+            self.suites.push((format!("{crashed} (ended without a result)"), tally));
+        }
+    }
+
+    fn end(&mut self, status: ExitStatus) {
+        self.crashed();
+        if !status.success() && self.total.failed == 0 {
+            self.total.failed = 1;
+        }
+    }
+
+    fn print(&self, started: Instant) {
+        println!("\nsuites, {:.0?}:", started.elapsed());
+        for (name, tally) in self.suites.iter().filter(|(_, tally)| *tally != Tally::default()) {
+            println!("  {name}: {} passed, {} failed, {} skipped", tally.passed, tally.failed, tally.skipped);
+        }
+        let Tally { passed, failed, skipped } = self.total;
+        println!("{passed} passed, {failed} failed, {skipped} skipped");
+    }
+
+    fn verdict(&self, in_ci: bool) -> anyhow::Result<()> {
+        let Tally { passed, failed, skipped } = self.total;
+        if failed > 0 {
+            bail!("{failed} failed");
+        }
+        if in_ci && skipped > 0 {
+            bail!("{skipped} skipped, and in CI nothing may be");
+        }
+        if passed == 0 {
+            bail!("no test ran");
+        }
+        Ok(())
+    }
+}
+
+/// The suite that a line of cargo announces.
+fn suite(line: &str) -> Option<String> {
+    let line = line.trim_start();
+    if let Some(package) = line.strip_prefix("Doc-tests ") {
+        return Some(format!("examples in the docs of {package}"));
+    }
+    let (what, binary) = line.strip_prefix("Running ")?.rsplit_once(" (")?;
+    let binary = binary.strip_suffix(')')?.rsplit('/').next()?;
+    let name = binary.rsplit_once('-').map_or(binary, |(name, _hash)| name);
+    Some(format!("{name}, {}", what.trim_start_matches("unittests ")))
+}
+
+/// The count in `test result: ok. 9 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.07s`.
+fn tally(line: &str) -> Option<Tally> {
+    let (_, counts) = line.strip_prefix("test result: ")?.split_once(". ")?;
+    let mut tally = Tally::default();
+    for count in counts.split("; ") {
+        let Some((number, what)) = count.split_once(' ') else { continue };
+        match what {
+            "passed" => tally.passed = number.parse().ok()?,
+            "failed" => tally.failed = number.parse().ok()?,
+            "ignored" => tally.skipped = number.parse().ok()?,
+            _ => {}
+        }
+    }
+    Some(tally)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OUTPUT: &str = "    Finished `test` profile [unoptimized + debuginfo] target(s) in 2m 12s
+     Running unittests src/lib.rs (target/debug/deps/greenroom-0b1f2c15c5029f5b)
+running 2 tests
+test result: ok. 2 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.07s
+     Running tests/ledger.rs (target/debug/deps/ledger-9f2c15c5029f5b0b)
+test result: FAILED. 3 passed; 1 failed; 2 ignored; 0 measured; 4 filtered out; finished in 1.07s
+   Doc-tests greenroom_sdk
+test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.07s; merged doctests";
+
+    fn read(output: &str) -> Report {
+        let mut report = Report::default();
+        output.lines().for_each(|line| report.read(line));
+        report
+    }
+
+    fn exit(code: i32) -> ExitStatus {
+        use std::os::unix::process::ExitStatusExt;
+        ExitStatus::from_raw(code << 8)
+    }
+
+    #[test]
+    fn results_are_added_up_over_all_suites() {
+        let mut report = read(OUTPUT);
+        report.end(exit(101));
+        assert_eq!(report.total, Tally { passed: 6, failed: 1, skipped: 2 });
+        let names: Vec<&str> = report.suites.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(
+            names,
+            ["greenroom, src/lib.rs", "ledger, tests/ledger.rs", "examples in the docs of greenroom_sdk"]
+        );
+        assert!(report.verdict(false).is_err());
+    }
+
+    #[test]
+    fn a_suite_that_crashed_counts_as_failed() {
+        let mut report =
+            read(&format!("     Running tests/a.rs (target/debug/deps/a-0b1f)\nsignal: 11, SIGSEGV\n{OUTPUT}"));
+        report.end(exit(101));
+        assert_eq!(report.total.failed, 2);
+        assert!(report.verdict(false).is_err());
+    }
+
+    #[test]
+    fn a_failure_of_cargo_without_a_failed_test_is_a_failure() {
+        let mut report = read("test result: ok. 2 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out");
+        report.end(exit(101));
+        assert_eq!(report.verdict(false).unwrap_err().to_string(), "1 failed");
+    }
+
+    #[test]
+    fn a_skipped_test_is_accepted_only_outside_ci() {
+        let report = read("test result: ok. 2 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out");
+        assert!(report.verdict(false).is_ok());
+        assert!(report.verdict(true).unwrap_err().to_string().contains("1 skipped"));
+    }
+
+    #[test]
+    fn a_run_without_tests_is_a_failure() {
+        assert_eq!(read("").verdict(false).unwrap_err().to_string(), "no test ran");
+    }
+}
