@@ -30,7 +30,7 @@ struct Order {
     room_id: i64,
 }
 
-/// Sends a gift.
+/// Sends a gift. A repetition that would be refused today is answered from the ledger, without another push.
 pub(crate) fn send(request: &Request) -> Result<Response, Problem> {
     let ask = Ask::read(request)?;
     request.check_idempotency_key(ask.event_id())?;
