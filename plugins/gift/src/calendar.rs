@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-const DAY_MS: u64 = 86_400_000;
+/// A day in milliseconds; UTC has no leap seconds here, as in Unix time.
+pub(crate) const DAY_MS: u64 = 86_400_000;
 
 /// A civil date.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -89,8 +89,11 @@ fn with_fresh<T>(now_ms: u64, read: impl FnOnce(&BTreeMap<Id, Rc<Gift>>) -> T) -
         let mut remembered = cell.borrow_mut();
         let is_fresh = remembered.looked_at_ms <= now_ms && now_ms - remembered.looked_at_ms < FRESH_MS;
         if remembered.stamp.is_none() || !is_fresh {
-            match refresh(&mut remembered) {
-                Ok(()) => remembered.looked_at_ms = now_ms,
+            let refreshed = refresh(&mut remembered);
+            // After a failure too: a database that does not answer is not asked by every request.
+            remembered.looked_at_ms = now_ms;
+            match refreshed {
+                Ok(()) => {}
                 Err(problem) if remembered.stamp.is_none() => return Err(problem),
                 Err(problem) => {
                     logging::log(logging::Level::Warn, "catalogue", &format!("an old one is used: {}", problem.detail));
@@ -247,3 +250,6 @@ pub(crate) fn seed() -> Result<(), String> {
     }
     db::transact(&steps).map(|_| ()).map_err(|e| format!("the first gifts cannot be written: {e}"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,53 +5,22 @@
 //! - `combo-count/…` and `combo-sum/…`, kept longer: how many and how much, for the closing push.
 //!
 //! The first hit writes down where the sums began (`combo-open/…`) and sets a timer. The combo is closed by the hit that says it is
-//! the last, by the timer when it finds the window run out, or by the first hit of the next combo under the same id, whichever
-//! comes first; the push's key, the combo's first event, lets only one through. Hits in between cost no host call of their own.
+//! the last, by the timer when it finds the window run out (at most half a window late), or by the first hit of the next combo
+//! under the same id, whichever comes first; the push's key, the combo's first event, lets only one through. Hits in between cost
+//! no host call of their own. A combo whose closing is more than [`SUMS_KEPT_MS`] late is forgotten without a push.
+
+mod course;
 
 use greenroom_sdk::{Amount, Id, Problem, cache, ledger, logging, read_json, room, timer};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+
+pub(crate) use course::Hit;
+use course::{Fired, Open, Place, Sums, Then};
 
 /// How much longer than the window the sums are kept: as late as a timer may fire.
 const SUMS_KEPT_MS: u32 = 600_000;
-
-/// One gift of a combo that was just held.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Hit<'a> {
-    pub(crate) combo_id: &'a str,
-    pub(crate) gift_id: Id,
-    pub(crate) payer: i64,
-    pub(crate) event_id: &'a str,
-    pub(crate) count: u32,
-    pub(crate) amount: Amount,
-    pub(crate) is_last: bool,
-}
-
-/// How many and how much.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Sums {
-    count: i64,
-    amount: i64,
-}
-
-impl Sums {
-    fn less(self, other: Sums) -> Sums {
-        Sums { count: self.count.saturating_sub(other.count), amount: self.amount.saturating_sub(other.amount) }
-    }
-}
-
-/// An open combo, as its first hit writes it down; also the payload of its timer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Open {
-    combo_id: String,
-    gift_id: Id,
-    payer: i64,
-    /// The event of the first hit: names this combo among those with the same id.
-    first_event_id: String,
-    /// What the sums were before the first hit.
-    base: Sums,
-    window_ms: u32,
-}
+/// How long an open combo is written down at most; it is removed when the combo is closed.
+const OPEN_KEPT_MS: u32 = 86_400_000;
 
 /// The counters that a hit changes with its hold: rising count, kept count, kept sum.
 pub(crate) fn counters(gift_id: Id, combo_id: &str, count: u32, total: Amount, window_ms: u32) -> Vec<ledger::Counter> {
@@ -83,65 +52,39 @@ impl Keys {
     }
 }
 
-/// What a hit is to its combo.
-#[derive(Debug, PartialEq, Eq)]
-enum Place {
-    /// The first and the last.
-    Only,
-    /// The first; the sums before it, which are those of an earlier combo under the same id that is not closed yet.
-    First(Sums),
-    /// Neither.
-    Between,
-    /// The last; the sums with it.
-    Last(Sums),
-}
-
-/// From the counters right after the hit.
-fn place(hit: &Hit, counters: &[i64]) -> Option<Place> {
-    let [rising, count, amount, ..] = counters else { return None };
-    let sums = Sums { count: *count, amount: *amount };
-    let own = Sums { count: i64::from(hit.count), amount: hit.amount.get() };
-    let is_first = *rising == own.count;
-    Some(match (is_first, hit.is_last) {
-        (true, true) if sums == own => Place::Only,
-        (true, _) => Place::First(sums.less(own)),
-        (false, true) => Place::Last(sums),
-        (false, false) => Place::Between,
-    })
-}
-
 /// Opens or closes the combo, if the hit is its first or last.
 ///
 /// # Errors
 /// If the cache or the timers refuse; the gift itself is held all the same.
 pub(crate) fn after_hit(hit: &Hit, counters: &[i64], window_ms: u32) -> Result<(), Problem> {
+    let place = match Place::of(hit, counters) {
+        None | Some(Place::Between) => return Ok(()),
+        Some(place) => place,
+    };
     let keys = Keys::new(hit.gift_id, hit.combo_id);
     let shard = shard(hit.payer);
-    match place(hit, counters) {
-        None | Some(Place::Between) => Ok(()),
-        Some(Place::Only) => {
-            let open = Open::by(hit, Sums::default(), window_ms);
-            push(&open, Sums { count: i64::from(hit.count), amount: hit.amount.get() });
-            forget(&shard, &keys, None)
-        }
-        Some(Place::First(base)) => {
-            let before = cache::get(&shard, &keys.open)?.and_then(|bytes| read_json::<Open>(&bytes).ok());
-            if let Some(before) = before.filter(|before| before.first_event_id != hit.event_id) {
-                push(&before, base.less(before.base));
+    let bytes = cache::get(&shard, &keys.open)?;
+    let written = bytes.as_deref().map(read_json::<Open>).transpose().map_err(Problem::failed)?;
+    let plan = course::after_hit(hit, place, written.as_ref(), window_ms);
+    for (open, sums) in &plan.closings {
+        push(open, *sums);
+    }
+    match plan.then {
+        Then::Nothing => Ok(()),
+        Then::Open(open) => write_down(&open, &shard, &keys.open, &[]),
+        Then::OpenIfAbsent(open) => {
+            if cache::get_counter(&shard, &keys.rising)? == 0 {
+                return Ok(());
             }
-            let open = Open::by(hit, base, window_ms);
-            if hit.is_last {
-                push(&open, Sums { count: i64::from(hit.count), amount: hit.amount.get() });
-                return forget(&shard, &keys, None);
-            }
-            open.write_down(&shard, &keys.open)
+            let absent = cache::Check { key: keys.open.clone(), expected: None };
+            write_down(&open, &shard, &keys.open, &[absent])
         }
-        Some(Place::Last(sums)) => {
-            let Some(bytes) = cache::get(&shard, &keys.open)? else { return Ok(()) };
-            let open: Open = read_json(&bytes).map_err(Problem::failed)?;
-            push(&open, sums.less(open.base));
-            forget(&shard, &keys, Some(bytes))?;
-            Ok(timer::cancel(&open.timer_key())?)
+        Then::Forget => {
+            forget(&shard, &keys, bytes)?;
+            match written {
+                Some(open) => Ok(timer::cancel(&timer_key(&open))?),
+                None => Ok(()),
+            }
         }
     }
 }
@@ -154,46 +97,17 @@ pub(crate) fn fire(key: &str, payload: &[u8]) -> Result<(), String> {
     let mine: Open = read_json(payload).map_err(|e| format!("timer `{key}`: {e}"))?;
     let keys = Keys::new(mine.gift_id, &mine.combo_id);
     let shard = shard(mine.payer);
-    let failed = |error: cache::Error| error.to_string();
-    let Some(bytes) = cache::get(&shard, &keys.open).map_err(failed)? else { return Ok(()) };
-    if read_json::<Open>(&bytes)?.first_event_id != mine.first_event_id {
-        return Ok(());
-    }
-    // The sums first: if the rising count is forgotten after that, no hit came since they were read.
-    let sums = Sums {
-        count: cache::get_counter(&shard, &keys.count).map_err(failed)?,
-        amount: cache::get_counter(&shard, &keys.sum).map_err(failed)?,
-    };
-    if cache::get_counter(&shard, &keys.rising).map_err(failed)? > 0 {
-        let after_ms = u64::from(mine.window_ms / 2);
-        return timer::set(&mine.timer_key(), after_ms, payload).map_err(|e| e.to_string());
-    }
-    push(&mine, sums.less(mine.base));
-    forget(&shard, &keys, Some(bytes)).map_err(|problem| problem.detail)
-}
-
-impl Open {
-    fn by(hit: &Hit, base: Sums, window_ms: u32) -> Self {
-        Self {
-            combo_id: hit.combo_id.into(),
-            gift_id: hit.gift_id,
-            payer: hit.payer,
-            first_event_id: hit.event_id.into(),
-            base,
-            window_ms,
+    let Some(bytes) = cache::get(&shard, &keys.open).map_err(|e| e.to_string())? else { return Ok(()) };
+    let written: Open = read_json(&bytes)?;
+    let counter = |key: &str| cache::get_counter(&shard, key).map_err(|e| e.to_string());
+    let sums = Sums { count: counter(&keys.count)?, amount: counter(&keys.sum)? };
+    match course::on_timer(&mine, Some(&written), sums, counter(&keys.rising)?) {
+        Fired::Nothing => Ok(()),
+        Fired::WaitOn { after_ms } => timer::set(&timer_key(&mine), after_ms, payload).map_err(|e| e.to_string()),
+        Fired::Close(sums) => {
+            push(&mine, sums);
+            forget(&shard, &keys, Some(bytes)).map_err(|problem| problem.detail)
         }
-    }
-
-    fn timer_key(&self) -> String {
-        format!("combo/{}/{}/{}", self.payer, self.gift_id, self.combo_id)
-    }
-
-    fn write_down(&self, shard: &str, key: &str) -> Result<(), Problem> {
-        let value = serde_json::to_vec(self).map_err(|e| Problem::failed(e.to_string()))?;
-        let ttl_ms = Some(self.window_ms.saturating_add(SUMS_KEPT_MS));
-        let put = cache::Put { key: key.into(), value: value.clone(), ttl_ms };
-        cache::commit(shard, None, &[], &[cache::Write::Put(put)])?;
-        Ok(timer::set(&self.timer_key(), u64::from(self.window_ms), &value)?)
     }
 }
 
@@ -201,16 +115,28 @@ fn shard(payer: i64) -> String {
     format!("user/{payer}")
 }
 
-/// Forgets a closed combo, unless its place was taken by a newer one in the meantime.
-fn forget(shard: &str, keys: &Keys, open: Option<Vec<u8>>) -> Result<(), Problem> {
-    let checks: Vec<cache::Check> =
-        open.map(|bytes| cache::Check { key: keys.open.clone(), expected: Some(bytes) }).into_iter().collect();
+fn timer_key(open: &Open) -> String {
+    format!("combo/{}/{}/{}", open.payer, open.gift_id, open.combo_id)
+}
+
+fn write_down(open: &Open, shard: &str, key: &str, checks: &[cache::Check]) -> Result<(), Problem> {
+    let value = serde_json::to_vec(open).map_err(|e| Problem::failed(e.to_string()))?;
+    let put = cache::Put { key: key.into(), value: value.clone(), ttl_ms: Some(OPEN_KEPT_MS) };
+    match cache::commit(shard, None, checks, &[cache::Write::Put(put)])? {
+        cache::Outcome::Applied(_) => Ok(timer::set(&timer_key(open), u64::from(open.window_ms), &value)?),
+        _ => Ok(()),
+    }
+}
+
+/// Forgets a closed combo, unless a newer one took its place since it was read.
+fn forget(shard: &str, keys: &Keys, read: Option<Vec<u8>>) -> Result<(), Problem> {
+    let check = cache::Check { key: keys.open.clone(), expected: read };
     let writes = [&keys.rising, &keys.count, &keys.sum, &keys.open].map(|key| cache::Write::Delete(key.clone()));
-    cache::commit(shard, None, &checks, &writes)?;
+    cache::commit(shard, None, &[check], &writes)?;
     Ok(())
 }
 
-/// The closing push.
+/// The closing push. A combo of which nothing is known any more is not told of.
 fn push(open: &Open, sums: Sums) {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
@@ -222,6 +148,9 @@ fn push(open: &Open, sums: Sums) {
         total: Amount,
     }
 
+    if sums.count <= 0 {
+        return;
+    }
     let closed = Closed {
         combo_id: &open.combo_id,
         gift_id: open.gift_id,

@@ -94,39 +94,60 @@ struct Step {
 impl Step {
     /// None if there is nothing to count.
     fn plan(seen: &[u8], group: &[&Contribution]) -> Option<Self> {
-        let is_seen = |c: &Contribution| seen.chunks_exact(FINGERPRINT_LEN).any(|known| known == c.fingerprint);
-        let new: Vec<&&Contribution> = group.iter().filter(|c| !(c.is_repeated && is_seen(c))).collect();
-        if new.is_empty() {
+        let mut known: Vec<&[u8]> = seen.chunks_exact(FINGERPRINT_LEN).collect();
+        known.sort_unstable();
+        let is_seen = |c: &&&Contribution| known.binary_search(&c.fingerprint.as_slice()).is_ok();
+        let mut scores: BTreeMap<Occasion, BTreeMap<i64, i64>> = BTreeMap::new();
+        for contribution in group.iter().filter(|c| !(c.is_repeated && is_seen(c))) {
+            let score = scores.entry(Occasion::of(contribution)).or_default().entry(contribution.user_id).or_default();
+            *score = score.saturating_add(contribution.amount);
+        }
+        if scores.is_empty() {
             return None;
         }
-        let mut scores: BTreeMap<(String, i64, u32), i64> = BTreeMap::new();
-        for contribution in &new {
-            for (key, ttl_ms) in keys(contribution) {
-                let score = scores.entry((key, contribution.user_id, ttl_ms)).or_default();
-                *score = score.saturating_add(contribution.amount);
-            }
-        }
-        let writes = scores.into_iter().map(|((key, user_id, ttl_ms), delta)| {
-            let member = user_id.to_string();
-            cache::Write::RankAdd(cache::Score { key, member, delta, ttl_ms: Some(ttl_ms) })
-        });
         let fresh: Vec<u8> = group.iter().filter(|c| !is_seen(c)).flat_map(|c| c.fingerprint).collect();
         // The whole batch stays in memory, those that were seen before too: it may come again in other portions.
         let keep = group.len().saturating_sub(fresh.len() / FINGERPRINT_LEN) + REMEMBERED_MIN;
         let drop = seen.len().saturating_sub(keep * FINGERPRINT_LEN);
         let mut memory = seen.get(drop..).unwrap_or_default().to_vec();
         memory.extend(fresh);
-        Some(Self { writes: writes.collect(), seen: memory })
+        let writes = scores.iter().flat_map(|(occasion, users)| occasion.writes(users)).collect();
+        Some(Self { writes, seen: memory })
     }
 }
 
-fn keys(contribution: &Contribution) -> [(String, u32); 3] {
-    let Contribution { asset_type, at_ms, stream_id, .. } = contribution;
-    [
-        (stream_key(*asset_type, stream_id), LONG_TTL_MS),
-        (day_key(*asset_type, *at_ms), DAY_TTL_MS),
-        (week_key(*asset_type, *at_ms), LONG_TTL_MS),
-    ]
+/// Gifts that count in the same rankings.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Occasion<'a> {
+    asset_type: u32,
+    stream_id: &'a str,
+    day: u64,
+}
+
+impl<'a> Occasion<'a> {
+    fn of(contribution: &'a Contribution) -> Self {
+        let Contribution { asset_type, stream_id, at_ms, .. } = contribution;
+        Self { asset_type: *asset_type, stream_id, day: at_ms / calendar::DAY_MS }
+    }
+
+    fn writes(&self, users: &BTreeMap<i64, i64>) -> Vec<cache::Write> {
+        let at_ms = self.day * calendar::DAY_MS;
+        let keys = [
+            (stream_key(self.asset_type, self.stream_id), LONG_TTL_MS),
+            (day_key(self.asset_type, at_ms), DAY_TTL_MS),
+            (week_key(self.asset_type, at_ms), LONG_TTL_MS),
+        ];
+        let mut writes = Vec::with_capacity(users.len() * keys.len());
+        for (user_id, delta) in users {
+            let member = user_id.to_string();
+            for (key, ttl_ms) in &keys {
+                let score =
+                    cache::Score { key: key.clone(), member: member.clone(), delta: *delta, ttl_ms: Some(*ttl_ms) };
+                writes.push(cache::Write::RankAdd(score));
+            }
+        }
+        writes
+    }
 }
 
 fn stream_key(asset_type: u32, stream_id: &str) -> String {
@@ -189,3 +210,6 @@ impl From<cache::Ranked> for Place {
         Self { rank: ranked.rank, user_id: ranked.member, score: Amount::new(ranked.score) }
     }
 }
+
+#[cfg(test)]
+mod tests;

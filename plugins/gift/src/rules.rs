@@ -164,3 +164,6 @@ pub(crate) fn share(
     let to_platform = platform_each.times(i64::try_from(receivers).map_err(|_| Overflow)?)?;
     Ok(Shares { total, to_receiver, to_platform, points: total.times(i64::from(points_rate))? })
 }
+
+#[cfg(test)]
+mod tests;

@@ -30,7 +30,7 @@ struct Order {
     room_id: i64,
 }
 
-/// Sends a gift.
+/// Sends a gift. A repetition that would be refused today is answered from the ledger, without another push.
 pub(crate) fn send(request: &Request) -> Result<Response, Problem> {
     let ask = Ask::read(request)?;
     request.check_idempotency_key(ask.event_id())?;
@@ -189,6 +189,7 @@ fn tell(
         count: ask.count(),
         amount: Amount::new(outcome.amount),
         is_last: ask.is_combo_end(),
+        is_replayed: outcome.replayed,
     });
     let sent = Sent {
         event_id: ask.event_id(),
@@ -210,10 +211,10 @@ fn tell(
     if let Err(error) = room::broadcast(&key, "gift.sent", &data, room::Priority::Normal) {
         logging::log(logging::Level::Warn, "gift.sent", &format!("not pushed: {error}"));
     }
-    if let Some(hit) = hit {
-        if let Err(problem) = combo::after_hit(&hit, &outcome.counters, config.combo_window_ms) {
-            logging::log(logging::Level::Warn, "combo", &format!("not followed up: {}", problem.detail));
-        }
+    if let Some(hit) = hit
+        && let Err(problem) = combo::after_hit(&hit, &outcome.counters, config.combo_window_ms)
+    {
+        logging::log(logging::Level::Warn, "combo", &format!("not followed up: {}", problem.detail));
     }
     Ok(())
 }

@@ -131,3 +131,6 @@ fn entries(payer: i64, asset_type: u32, held: i64, payload: &Payload) -> Result<
     }
     Ok(entries)
 }
+
+#[cfg(test)]
+mod tests;

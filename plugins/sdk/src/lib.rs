@@ -20,6 +20,8 @@
 //! written in the folder `wit/`. Each needs its grant in the manifest. Off `wasm32` there is no host and calling them panics, so
 //! keep a plugin's rules in functions of their own and test those natively.
 
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
+
 #[doc(hidden)]
 pub mod bindings;
 mod context;

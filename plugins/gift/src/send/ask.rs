@@ -104,3 +104,6 @@ fn is_name(text: &str, len_max: usize) -> bool {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b':');
     !text.is_empty() && text.len() <= len_max && text.bytes().all(allowed)
 }
+
+#[cfg(test)]
+mod tests;
