@@ -85,6 +85,14 @@ impl Sqlite {
         }))
     }
 
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// If it does not.
+    pub async fn ping(&self) -> Result<(), Error> {
+        sqlx::query("SELECT 1").execute(&self.readers).await.map(drop).map_err(|fault| Error::Unavailable(fault.to_string()))
+    }
+
     /// Waits for the statements that run, folds the write-ahead log into the file and closes it. Calls after it are `Unavailable`.
     pub async fn close(&self) {
         self.plugin_readers.close().await;

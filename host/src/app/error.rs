@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::adapters::embedded;
+use crate::http::auth;
 use crate::plugin::InstallError;
 use crate::ports::{cache, db};
-use crate::{ledger, room};
+use crate::{ledger, room, telemetry};
 
 /// Why a server did not start or stop.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +62,12 @@ pub enum Error {
     /// The rooms.
     #[error("the rooms cannot be loaded: {0}")]
     Rooms(#[from] room::Error),
+    /// The keys of tokens.
+    #[error(transparent)]
+    Auth(#[from] auth::Error),
+    /// The metrics.
+    #[error(transparent)]
+    Telemetry(#[from] telemetry::Error),
     /// The ledger.
     #[error(transparent)]
     Ledger(#[from] ledger::Error),

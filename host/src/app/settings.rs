@@ -54,7 +54,11 @@ pub(super) fn registry(
         plugins: backends.db.clone(),
         clock: backends.clock.clone(),
         mintable_assets,
-        instances_max: config.plugins.instances_max,
+        bounds: plugin::Bounds {
+            component_bytes_max: config.http.plugin_bytes_max,
+            instances_max: config.plugins.instances_max,
+            ..plugin::Bounds::default()
+        },
     }
 }
 
@@ -121,7 +125,7 @@ fn readiness(backends: &Backends) -> Vec<Readiness> {
     };
     let journal = move || {
         let queue = queue.clone();
-        Box::pin(async move { queue.check().map_err(|error| error.to_string()) }) as _
+        Box::pin(async move { queue.check().await.map_err(|error| error.to_string()) }) as _
     };
     vec![
         Readiness { name: "database", check: Box::new(database) },

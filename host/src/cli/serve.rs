@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use greenroom::app::App;
-use greenroom::{config, telemetry};
+use greenroom::config;
+use greenroom::telemetry::{self, LogFormat};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -39,7 +40,8 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     config.listen = args.listen.unwrap_or(config.listen);
     config.plugins_dir = args.plugins.unwrap_or(config.plugins_dir);
     config.dev |= args.dev;
-    telemetry::start(&config.log.filter, config.log.format == "json")?;
+    let format = if config.log.format == "json" { LogFormat::Json } else { LogFormat::Text };
+    telemetry::log(format, &config.log.filter)?;
     let shutdown = CancellationToken::new();
     let app = App::start(config).await.context("cannot start")?;
     tokio::spawn(stop_on_signal(shutdown.clone()));

@@ -1,6 +1,6 @@
 //! `greenroom token`: a token signed with the server's secret.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use greenroom::app;
@@ -59,5 +59,6 @@ pub fn operator(config: &Config) -> anyhow::Result<String> {
 
 fn issue(config: &Config, user: UserId, role: Role, level: u32, ttl: Duration) -> anyhow::Result<String> {
     let secret = app::secret(config).context("no secret: set auth.hs256_secret, or start the server with --dev")?;
-    Ok(auth::issue(&secret, user, role, level, ttl)?)
+    let expires_at_s = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs().saturating_add(ttl.as_secs());
+    Ok(auth::issue(&secret, user, role, level, expires_at_s)?)
 }

@@ -35,9 +35,7 @@ pub struct Http {
 #[serde(deny_unknown_fields)]
 pub struct RateLimits {
     pub user_per_second: u32,
-    pub user_burst: u32,
     pub room_per_second: u32,
-    pub room_burst: u32,
 }
 
 /// `[push]`
@@ -71,7 +69,7 @@ pub struct Settle {
 pub struct Embedded {
     pub buckets: u16,
     pub partitions: u32,
-    pub outbox_len_max: usize,
+    pub outbox_len_max: u64,
     pub outcomes_max: usize,
     pub accounts_max: usize,
     pub segment_bytes: u64,

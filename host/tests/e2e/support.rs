@@ -22,6 +22,11 @@ pub fn plugins_dir() -> PathBuf {
     dir
 }
 
+/// The time so many seconds from now, in seconds since the Unix epoch.
+pub fn in_seconds(seconds: u64) -> u64 {
+    std::time::UNIX_EPOCH.elapsed().unwrap().as_secs() + seconds
+}
+
 /// A folder that holds just the named plugins.
 pub fn only(names: &[&str]) -> TempDir {
     let folder = TempDir::new().unwrap();
@@ -91,7 +96,7 @@ impl Server {
     }
 
     pub fn client(&self, user: i64, role: Role) -> Client {
-        let token = auth::issue(&self.secret, UserId(user), role, 1, Duration::from_secs(3600)).unwrap();
+        let token = auth::issue(&self.secret, UserId(user), role, 1, in_seconds(3600)).unwrap();
         Client { http: reqwest::Client::new(), url: self.url.clone(), token }
     }
 

@@ -67,6 +67,14 @@ impl EmbeddedQueue {
         self.log.len()
     }
 
+    /// Whether the journal still takes and keeps what it is given.
+    ///
+    /// # Errors
+    /// If it does not.
+    pub async fn check(&self) -> Result<(), Error> {
+        Ok(self.journal.durable(self.journal.position()).await?)
+    }
+
     /// Whether nothing waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {
