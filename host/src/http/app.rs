@@ -69,6 +69,8 @@ pub struct App {
     pub(super) observer: Observer,
     /// Cancelled at shutdown: event streams and sockets end.
     pub(super) ending: CancellationToken,
+    /// Cancelled once the time for draining is over: sockets whose clients take nothing are cut.
+    pub(super) cut: CancellationToken,
     /// Owns the sockets, whose tasks outlive their requests.
     pub(super) sockets: TaskTracker,
     router: Router<Arc<App>>,
@@ -86,6 +88,7 @@ impl App {
             room_limit: Limit::new("room", settings.room_rate),
             observer: Observer::default(),
             ending: CancellationToken::new(),
+            cut: CancellationToken::new(),
             sockets: TaskTracker::new(),
             router: router(&settings),
             settings,
