@@ -1,6 +1,6 @@
 //! HTTP, Server-Sent Events and WebSockets. Step 1 of the way of a gift: authenticate, limit, parse, find the binding.
 //!
-//! A request for a plugin's route takes a short way past the router ([`plugin_routes`]); everything else goes through it. Every
+//! A request for a plugin's route takes a short way past the router (`plugin_routes`); everything else goes through it. Every
 //! refusal and fault leaves as an RFC 9457 problem, made in one place ([`problem`]). Connections, bodies, times, rates and requests
 //! in flight are bounded by [`Settings`]. There are no business rules here: what money may do is the ledger's and the plugins' to say.
 

@@ -193,3 +193,6 @@ impl Hub {
         metrics::gauge!("greenroom_push_connections").set(self.connections() as f64);
     }
 }
+
+#[cfg(test)]
+mod tests;

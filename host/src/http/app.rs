@@ -75,6 +75,8 @@ pub struct App {
     pub(super) observer: Observer,
     /// Cancelled at shutdown: event streams and sockets end.
     pub(super) ending: CancellationToken,
+    /// Cancelled once the time for draining is over: sockets whose clients take nothing are cut.
+    pub(super) cut: CancellationToken,
     /// Owns the sockets, whose tasks outlive their requests.
     pub(super) sockets: TaskTracker,
     router: Router<Arc<App>>,
@@ -92,6 +94,7 @@ impl App {
             room_limit: Limit::new("room", settings.room_rate),
             observer: Observer::default(),
             ending: CancellationToken::new(),
+            cut: CancellationToken::new(),
             sockets: TaskTracker::new(),
             router: router(&settings),
             settings,
@@ -225,4 +228,39 @@ fn finished(mut response: Response<Body>, uri: &Uri) -> Response<Body> {
     let kind = problem::KINDS.iter().find(|kind| kind.status == response.status().as_u16());
     let reason = response.status().canonical_reason().unwrap_or("refused");
     Problem::new(kind.copied().unwrap_or(problem::INVALID_REQUEST), reason).respond(uri.path())
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    #[test]
+    fn no_two_routes_are_in_each_others_way() {
+        for docs in [true, false] {
+            let router = router(&Settings { docs, ..Settings::default() });
+            assert!(router.has_routes());
+        }
+    }
+
+    #[tokio::test]
+    async fn what_the_framework_refuses_is_a_problem_too() {
+        let mut plain = Response::new(Body::from("Not a WebSocket"));
+        *plain.status_mut() = axum::http::StatusCode::METHOD_NOT_ALLOWED;
+        let response = finished(plain, &Uri::from_static("/v1/rooms/7/ws?token=secret"));
+        assert_eq!(
+            (response.status().as_u16(), &response.headers()[CONTENT_TYPE]),
+            (405, &"application/problem+json".parse().unwrap())
+        );
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!((&body["errCode"], &body["instance"]), (&10011.into(), &"/v1/rooms/7/ws".into()));
+    }
+
+    #[test]
+    fn an_answer_that_is_no_refusal_is_left_alone() {
+        let response = finished(Response::new(Body::empty()), &Uri::from_static("/"));
+        assert!(response.status().is_success() && !response.headers().contains_key(CONTENT_TYPE));
+    }
 }

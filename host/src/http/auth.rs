@@ -174,3 +174,6 @@ impl FromRequestParts<Arc<App>> for Identity {
         app.identify(parts)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -66,10 +66,13 @@ struct Handles {
     _plugin: Weak<Plugin>,
 }
 
+/// Route, method and status.
+type Key = ((usize, usize), u8, u16);
+
 /// Records requests.
 #[derive(Default)]
 pub(super) struct Observer {
-    handles: RwLock<HashMap<((usize, usize), u8, u16), Handles>>,
+    handles: RwLock<HashMap<Key, Handles>>,
 }
 
 impl Observer {

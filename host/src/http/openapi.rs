@@ -183,4 +183,14 @@ mod tests {
             assert!(document["components"]["schemas"][name].is_object(), "{name} is referred to and not there");
         }
     }
+
+    #[tokio::test]
+    async fn the_page_and_its_files_are_there_and_others_are_not() {
+        let page = docs_file(Path("index.html".to_owned())).await.unwrap();
+        assert!(page.headers()[CONTENT_TYPE].to_str().unwrap().starts_with("text/html"));
+        let script = docs_file(Path("swagger-initializer.js".to_owned())).await.unwrap();
+        let script = http_body_util::BodyExt::collect(script.into_body()).await.unwrap().to_bytes();
+        assert!(String::from_utf8_lossy(&script).contains("/openapi.json"));
+        assert_eq!(docs_file(Path("nothing.html".to_owned())).await.unwrap_err().code(), 10010);
+    }
 }

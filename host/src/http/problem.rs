@@ -1,6 +1,6 @@
 //! Refusals and faults as RFC 9457 problems: the table of codes, and how one is written.
 //!
-//! [`map`] says which error of which module is which problem. Nothing else in the program writes an error to a client.
+//! `map` says which error of which module is which problem. Nothing else in the program writes an error to a client.
 
 mod map;
 

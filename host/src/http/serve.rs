@@ -53,7 +53,9 @@ pub async fn serve(listener: TcpListener, app: Arc<App>, shutdown: CancellationT
     };
     connections(listener, &settings, answer, shutdown, on_end).await;
     if timeout(settings.drain_timeout, app.sockets.wait()).await.is_err() {
-        tracing::warn!(sockets = app.sockets.len(), "sockets did not end in time");
+        tracing::warn!(sockets = app.sockets.len(), "sockets were cut at shutdown");
+        app.cut.cancel();
+        app.sockets.wait().await;
     }
     upkeep.wait().await;
 }

@@ -72,8 +72,16 @@ pub(super) async fn upgrade(
     app.state.rooms.get(room).await?;
     let max = app.settings.ws_message_bytes_max;
     let upgrade = upgrade.protocols([PROTOCOL]).max_message_size(max).max_frame_size(max);
-    let owner = app.sockets.clone();
-    Ok(upgrade.on_upgrade(move |socket| owner.track_future(serve(app, room, identity, query.last_event_id, socket))))
+    let (owner, cut) = (app.sockets.clone(), app.cut.clone());
+    Ok(upgrade.on_upgrade(move |socket| {
+        let served = serve(app, room, identity, query.last_event_id, socket);
+        owner.track_future(async move {
+            tokio::select! {
+                () = served => {}
+                () = cut.cancelled() => {}
+            }
+        })
+    }))
 }
 
 async fn serve(

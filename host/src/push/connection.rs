@@ -88,8 +88,7 @@ impl Connection {
     fn drain(&mut self, out: &mut Vec<Delivery>) {
         let mut waiting: [Vec<Arc<Message>>; PRIORITIES] = Default::default();
         let mut lost = [0; PRIORITIES];
-        self.take_own(&mut waiting, &mut lost);
-        self.take_shared(&mut waiting, &mut lost);
+        self.take(&mut waiting, &mut lost);
         let mut excess = waiting.iter().map(Vec::len).sum::<usize>().saturating_sub(self.room.queue_len_max);
         for (messages, lost) in waiting.iter_mut().zip(&mut lost) {
             let gone = excess.min(messages.len());
@@ -108,7 +107,9 @@ impl Connection {
         out.extend(all.into_iter().map(Delivery::Message));
     }
 
-    fn take_own(&self, waiting: &mut [Vec<Arc<Message>>; PRIORITIES], lost: &mut [u64; PRIORITIES]) {
+    /// Own and shared messages are added under the room's lock, and taken under it, so that none overtakes another.
+    fn take(&mut self, waiting: &mut [Vec<Arc<Message>>; PRIORITIES], lost: &mut [u64; PRIORITIES]) {
+        let state = self.room.state.read();
         let mut own = self.inbox.messages.lock();
         *lost = std::mem::take(&mut own.1);
         for message in own.0.drain(..) {
@@ -116,10 +117,6 @@ impl Connection {
                 messages.push(message);
             }
         }
-    }
-
-    fn take_shared(&mut self, waiting: &mut [Vec<Arc<Message>>; PRIORITIES], lost: &mut [u64; PRIORITIES]) {
-        let state = self.room.state.read();
         for (((ring, at), messages), lost) in state.rings.iter().zip(&mut self.at).zip(waiting).zip(lost) {
             *lost += ring.base.saturating_sub(*at);
             let skip = usize::try_from(at.saturating_sub(ring.base)).unwrap_or(usize::MAX);

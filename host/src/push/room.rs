@@ -88,6 +88,9 @@ pub(super) struct State {
     touched_at: Instant,
 }
 
+/// Where a connection begins in each ring, and what it has missed; none if that is not known any more.
+pub(super) type Entered = ([u64; PRIORITIES], Option<Vec<Arc<Message>>>);
+
 /// A room with its connections.
 pub(super) struct Room {
     epoch: String,
@@ -165,14 +168,8 @@ impl Room {
         state.connections == 0 && state.touched_at.elapsed() >= ttl
     }
 
-    /// Adds a connection and says where it begins, and what of the history it has missed; none if that is not known any more.
-    pub(super) fn enter(
-        &self,
-        user: UserId,
-        inbox: &Arc<Inbox>,
-        last_id: Option<&str>,
-        max: usize,
-    ) -> Option<([u64; PRIORITIES], Option<Vec<Arc<Message>>>)> {
+    /// Adds a connection; none if there are as many as there may be.
+    pub(super) fn enter(&self, user: UserId, inbox: &Arc<Inbox>, last_id: Option<&str>, max: usize) -> Option<Entered> {
         let mut state = self.state.write();
         if state.connections >= max {
             return None;
