@@ -81,7 +81,7 @@ async fn a_batch_over_the_limit_is_refused_and_one_at_the_limit_is_done() {
         let changes: Vec<Value> = (0..count).map(|index| change(&format!("batch-{index}"), ANNA, BERT, 1)).collect();
         json!({ "bizAssetChanges": changes })
     };
-    service.refused(Method::POST, "/v1/asset-changes", batch(1_001), 400, 10006).await;
+    service.refused(Method::POST, "/v1/asset-changes", batch(1_001), 413, 10008).await;
     assert_eq!(server.balance(ANNA, GOLD).await, 1_000);
     let answer = service.ok(Method::POST, "/v1/asset-changes", batch(1_000)).await;
     assert_eq!(answer["bizAssetChangeResList"].as_array().unwrap().len(), 1_000);
