@@ -249,7 +249,7 @@ struct Upkeep {
 impl Upkeep {
     async fn run(mut self, stop: CancellationToken) -> Self {
         while stop.run_until_cancelled(tokio::time::sleep(self.settings.sweep_interval)).await.is_some() {
-            self.buckets.sweep();
+            self.buckets.sweep().await;
             let grown = self.journal.position().0.saturating_sub(self.place.0);
             if grown < self.settings.checkpoint_bytes {
                 self.remove_segments();
@@ -262,7 +262,7 @@ impl Upkeep {
 
     async fn write_checkpoint(&mut self) -> Result<(), Error> {
         let place = self.journal.position();
-        let copies = self.buckets.take_dirty();
+        let copies = self.buckets.take_dirty().await;
         // The checkpoint must not know of steps that the journal could still lose.
         let copied = self.journal.position();
         let written = match self.journal.durable(copied).await {

@@ -17,10 +17,11 @@ use parking_lot::{Mutex, MutexGuard};
 
 pub(super) use accounts::Lifetimes;
 use accounts::Lookup;
+pub(super) use bucket::ShardCopy;
 use bucket::{Bucket, Outside};
 
 use super::journal::Journal;
-use super::key_space::{KeyCopy, ShardKeys, Slot};
+use super::key_space::{ShardKeys, Slot};
 use super::queue::log::Log;
 use super::record::{Effect, stable_hash};
 use crate::domain::{Account, Amount, ContentDigest, Event, EventId, Outcome, UserId};
@@ -42,14 +43,6 @@ pub(super) struct Bounds {
 pub(super) struct Buckets {
     buckets: Vec<Mutex<Bucket>>,
     complete_since_ms: AtomicU64,
-}
-
-/// What has changed in one shard since the last checkpoint.
-#[derive(Debug)]
-pub(super) struct ShardCopy {
-    pub(super) shard: Shard,
-    pub(super) keys: Vec<KeyCopy>,
-    pub(super) once: Vec<(Arc<str>, u64)>,
 }
 
 /// The cache of the embedded mode. Made by [`super::open`].
@@ -133,17 +126,12 @@ impl Buckets {
         self.load(shard, |keys| keys.load(key, slot));
     }
 
-    /// Copies what has changed since the last call, one bucket at a time.
-    pub(super) fn take_dirty(&self) -> Vec<ShardCopy> {
+    /// Copies what has changed since the last call. Other tasks have their turn between two buckets.
+    pub(super) async fn take_dirty(&self) -> Vec<ShardCopy> {
         let mut copies = Vec::new();
         for bucket in &self.buckets {
-            let mut bucket = bucket.lock();
-            for (shard, keys) in &mut bucket.shards {
-                let (keys, once) = keys.take_dirty();
-                if !keys.is_empty() || !once.is_empty() {
-                    copies.push(ShardCopy { shard: shard.clone(), keys, once });
-                }
-            }
+            bucket.lock().take_dirty(&mut copies);
+            tokio::task::yield_now().await;
         }
         copies
     }
@@ -160,9 +148,12 @@ impl Buckets {
         self.buckets.iter().map(|bucket| bucket.lock().now_ms).max().unwrap_or(0)
     }
 
-    /// Removes what has expired, one bucket at a time.
-    pub(super) fn sweep(&self) {
-        self.buckets.iter().for_each(|bucket| bucket.lock().sweep());
+    /// Removes what has expired. Other tasks have their turn between two buckets.
+    pub(super) async fn sweep(&self) {
+        for bucket in &self.buckets {
+            bucket.lock().sweep();
+            tokio::task::yield_now().await;
+        }
     }
 
     fn note_gone(&self, gone: Option<u64>) {

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::super::journal::{Journal, Refused};
-use super::super::key_space::{Made, Refusal, ShardKeys, expiry};
+use super::super::key_space::{KeyCopy, Made, Refusal, ShardKeys, expiry};
 use super::super::queue::log::{Change, Log};
 use super::super::record::{self, Effect, EventRecord, Record};
 use super::accounts::{Accounts, Lifetimes, Lookup};
@@ -33,6 +33,14 @@ pub(super) struct Bucket {
 pub(super) struct Outside<'a> {
     pub(super) journal: &'a Journal,
     pub(super) log: &'a Log,
+}
+
+/// What has changed in one shard since the last checkpoint.
+#[derive(Debug)]
+pub(in super::super) struct ShardCopy {
+    pub(in super::super) shard: Shard,
+    pub(in super::super) keys: Vec<KeyCopy>,
+    pub(in super::super) once: Vec<(Arc<str>, u64)>,
 }
 
 impl From<Refused> for Error {
@@ -210,6 +218,16 @@ impl Bucket {
         }
         self.now_ms = self.now_ms.max(commit.now_ms);
         Ok(CommitResult::Applied(numbers, position))
+    }
+
+    /// Copies what has changed since the last call.
+    pub(super) fn take_dirty(&mut self, copies: &mut Vec<ShardCopy>) {
+        for (shard, keys) in &mut self.shards {
+            let (keys, once) = keys.take_dirty();
+            if !keys.is_empty() || !once.is_empty() {
+                copies.push(ShardCopy { shard: shard.clone(), keys, once });
+            }
+        }
     }
 
     /// Removes what has expired.
