@@ -376,6 +376,31 @@ async fn a_full_outbox_refuses_and_takes_again_once_it_is_consumed() {
 }
 
 #[tokio::test]
+async fn a_full_key_space_refuses_to_grow_until_something_is_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    let sweep_interval = Duration::from_millis(2);
+    let embedded = open(&Settings { entries_max: 10, sweep_interval, ..Settings::new(dir.path()) }).await;
+    let shard = new_shard("p");
+    let add = |member: usize| Write::SetAdd { key: "s".into(), member: member.to_string().into() };
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let mut members = 0;
+    while let Ok(result) = embedded.cache.commit(commit_of(&shard, vec![add(members)])).await {
+        assert!(matches!(result, CommitResult::Applied(..)));
+        assert!(Instant::now() < deadline, "the bound is found to be passed");
+        members += 1;
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert!(members >= 10);
+    let refused = embedded.cache.commit(commit_of(&shard, vec![add(0)])).await;
+    assert!(matches!(refused, Err(cache::Error::Full("the key space"))));
+    embedded.cache.commit(commit_of(&shard, vec![Write::Delete { key: "s".into() }])).await.unwrap();
+    while embedded.cache.commit(commit_of(&shard, vec![add(0)])).await.is_err() {
+        assert!(Instant::now() < deadline, "there is room again");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+#[tokio::test]
 async fn consumed_segments_are_removed_and_nothing_is_forgotten_with_them() {
     let dir = tempfile::tempdir().unwrap();
     let settings = Settings {

@@ -230,13 +230,21 @@ impl Bucket {
         }
     }
 
-    /// Removes what has expired.
-    pub(super) fn sweep(&mut self) {
+    /// Removes what has expired and counts the entries of the key space that are left.
+    pub(super) fn sweep(&mut self) -> u64 {
         self.accounts.sweep();
         let now_ms = self.now_ms;
-        self.shards.values_mut().for_each(|keys| keys.sweep(now_ms));
+        let entries = self.shards.values_mut().map(|keys| keys.sweep(now_ms)).sum();
         self.shards.retain(|_, keys| !keys.is_idle());
+        entries
     }
+}
+
+/// Whether a commit may need more room than it gives back.
+pub(super) fn grows(commit: &Commit) -> bool {
+    let removes =
+        |write: &Write| matches!(write, Write::Delete { .. } | Write::SetRemove { .. } | Write::RankRemove { .. });
+    commit.once.is_some() || !commit.writes.iter().all(removes)
 }
 
 fn write_all<'a>(
