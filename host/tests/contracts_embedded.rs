@@ -7,6 +7,8 @@
 mod cache;
 #[path = "contracts/embedded_crash.rs"]
 mod embedded_crash;
+#[path = "contracts/embedded_restart.rs"]
+mod embedded_restart;
 #[path = "contracts/fixture.rs"]
 mod fixture;
 #[path = "contracts/key_space.rs"]

@@ -53,6 +53,8 @@ pub struct Settings {
     pub outcomes_max: usize,
     /// Accounts without open holds that are kept.
     pub accounts_max: usize,
+    /// Keys and members of the plugins' key space; beyond, commits that could grow are refused as full. Looked at by the sweep.
+    pub entries_max: u64,
     /// How long an account without open holds is kept after its last use.
     pub account_lifetime: Duration,
     /// How long a user who does not exist is remembered as such.
@@ -82,6 +84,7 @@ impl Settings {
             outbox_len_max: 1_000_000,
             outcomes_max: 2_000_000,
             accounts_max: 1_000_000,
+            entries_max: 20_000_000,
             account_lifetime: Duration::from_secs(3_600),
             absent_lifetime: Duration::from_secs(1),
             lease_lifetime: Duration::from_secs(5),
@@ -96,7 +99,13 @@ impl Settings {
     fn bounds(&self) -> Bounds {
         let lifetimes =
             Lifetimes { account: self.account_lifetime, absent: self.absent_lifetime, lease: self.lease_lifetime };
-        Bounds { buckets: self.buckets, accounts_max: self.accounts_max, outcomes_max: self.outcomes_max, lifetimes }
+        Bounds {
+            buckets: self.buckets,
+            accounts_max: self.accounts_max,
+            outcomes_max: self.outcomes_max,
+            entries_max: self.entries_max,
+            lifetimes,
+        }
     }
 }
 
@@ -249,7 +258,7 @@ struct Upkeep {
 impl Upkeep {
     async fn run(mut self, stop: CancellationToken) -> Self {
         while stop.run_until_cancelled(tokio::time::sleep(self.settings.sweep_interval)).await.is_some() {
-            self.buckets.sweep();
+            self.buckets.sweep().await;
             let grown = self.journal.position().0.saturating_sub(self.place.0);
             if grown < self.settings.checkpoint_bytes {
                 self.remove_segments();
@@ -262,7 +271,7 @@ impl Upkeep {
 
     async fn write_checkpoint(&mut self) -> Result<(), Error> {
         let place = self.journal.position();
-        let copies = self.buckets.take_dirty();
+        let copies = self.buckets.take_dirty().await;
         // The checkpoint must not know of steps that the journal could still lose.
         let copied = self.journal.position();
         let written = match self.journal.durable(copied).await {

@@ -2,14 +2,15 @@
 //!
 //! A step is applied at once and does not wait for the disk; the caller awaits [`Cache::durable`] before it tells anybody. The
 //! journal is outbox and queue at once, so nothing carries events from one to the other. Bounds: accounts and outcomes a bucket, the
-//! outbox, the journal's buffer. A bucket never answers `Recovering`: the holds of unsettled events are back before the cache opens.
+//! outbox, the journal's buffer, and the entries of the key space, which are counted by the sweep: until it has found the bound
+//! passed, commits may pass it; then those that could grow are refused. Holds go on. A bucket never answers `Recovering`: the holds of unsettled events are back before the cache opens.
 
 mod accounts;
 mod bucket;
 mod outcomes;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -17,10 +18,11 @@ use parking_lot::{Mutex, MutexGuard};
 
 pub(super) use accounts::Lifetimes;
 use accounts::Lookup;
+pub(super) use bucket::ShardCopy;
 use bucket::{Bucket, Outside};
 
 use super::journal::Journal;
-use super::key_space::{KeyCopy, ShardKeys, Slot};
+use super::key_space::{ShardKeys, Slot};
 use super::queue::log::Log;
 use super::record::{Effect, stable_hash};
 use crate::domain::{Account, Amount, ContentDigest, Event, EventId, Outcome, UserId};
@@ -34,6 +36,7 @@ pub(super) struct Bounds {
     pub(super) buckets: usize,
     pub(super) accounts_max: usize,
     pub(super) outcomes_max: usize,
+    pub(super) entries_max: u64,
     pub(super) lifetimes: Lifetimes,
 }
 
@@ -42,14 +45,9 @@ pub(super) struct Bounds {
 pub(super) struct Buckets {
     buckets: Vec<Mutex<Bucket>>,
     complete_since_ms: AtomicU64,
-}
-
-/// What has changed in one shard since the last checkpoint.
-#[derive(Debug)]
-pub(super) struct ShardCopy {
-    pub(super) shard: Shard,
-    pub(super) keys: Vec<KeyCopy>,
-    pub(super) once: Vec<(Arc<str>, u64)>,
+    entries_max: u64,
+    /// As the last sweep found it.
+    is_full: AtomicBool,
 }
 
 /// The cache of the embedded mode. Made by [`super::open`].
@@ -67,7 +65,12 @@ impl Buckets {
         let share = |sum: usize| (sum / count).max(1);
         let bucket =
             |_| Mutex::new(Bucket::new(share(bounds.accounts_max), share(bounds.outcomes_max), bounds.lifetimes));
-        Self { buckets: (0..count).map(bucket).collect(), complete_since_ms: AtomicU64::new(0) }
+        Self {
+            buckets: (0..count).map(bucket).collect(),
+            complete_since_ms: AtomicU64::new(0),
+            entries_max: bounds.entries_max,
+            is_full: AtomicBool::new(false),
+        }
     }
 
     #[expect(clippy::indexing_slicing, reason = "the remainder is below the length, and there is at least one bucket")]
@@ -133,17 +136,12 @@ impl Buckets {
         self.load(shard, |keys| keys.load(key, slot));
     }
 
-    /// Copies what has changed since the last call, one bucket at a time.
-    pub(super) fn take_dirty(&self) -> Vec<ShardCopy> {
+    /// Copies what has changed since the last call. Other tasks have their turn between two buckets.
+    pub(super) async fn take_dirty(&self) -> Vec<ShardCopy> {
         let mut copies = Vec::new();
         for bucket in &self.buckets {
-            let mut bucket = bucket.lock();
-            for (shard, keys) in &mut bucket.shards {
-                let (keys, once) = keys.take_dirty();
-                if !keys.is_empty() || !once.is_empty() {
-                    copies.push(ShardCopy { shard: shard.clone(), keys, once });
-                }
-            }
+            bucket.lock().take_dirty(&mut copies);
+            tokio::task::yield_now().await;
         }
         copies
     }
@@ -160,9 +158,17 @@ impl Buckets {
         self.buckets.iter().map(|bucket| bucket.lock().now_ms).max().unwrap_or(0)
     }
 
-    /// Removes what has expired, one bucket at a time.
-    pub(super) fn sweep(&self) {
-        self.buckets.iter().for_each(|bucket| bucket.lock().sweep());
+    /// Removes what has expired, and finds out whether the key space is full. Other tasks have their turn between two buckets.
+    pub(super) async fn sweep(&self) {
+        let mut entries = 0;
+        for bucket in &self.buckets {
+            entries += bucket.lock().sweep();
+            tokio::task::yield_now().await;
+        }
+        let is_full = entries > self.entries_max;
+        if is_full != self.is_full.swap(is_full, Ordering::Relaxed) {
+            tracing::warn!(entries, is_full, "the key space has passed its bound");
+        }
     }
 
     fn note_gone(&self, gone: Option<u64>) {
@@ -247,6 +253,9 @@ impl Cache for EmbeddedCache {
     }
 
     async fn commit(&self, commit: Commit) -> Result<CommitResult, Error> {
+        if self.buckets.is_full.load(Ordering::Relaxed) && bucket::grows(&commit) {
+            return Err(Error::Full("the key space"));
+        }
         self.buckets.of_shard(&Arc::clone(&commit.shard.name)).commit(commit, self.outside())
     }
 

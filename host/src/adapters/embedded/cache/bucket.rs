@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::super::journal::{Journal, Refused};
-use super::super::key_space::{Made, Refusal, ShardKeys, expiry};
+use super::super::key_space::{KeyCopy, Made, Refusal, ShardKeys, expiry};
 use super::super::queue::log::{Change, Log};
 use super::super::record::{self, Effect, EventRecord, Record};
 use super::accounts::{Accounts, Lifetimes, Lookup};
@@ -33,6 +33,14 @@ pub(super) struct Bucket {
 pub(super) struct Outside<'a> {
     pub(super) journal: &'a Journal,
     pub(super) log: &'a Log,
+}
+
+/// What has changed in one shard since the last checkpoint.
+#[derive(Debug)]
+pub(in super::super) struct ShardCopy {
+    pub(in super::super) shard: Shard,
+    pub(in super::super) keys: Vec<KeyCopy>,
+    pub(in super::super) once: Vec<(Arc<str>, u64)>,
 }
 
 impl From<Refused> for Error {
@@ -212,13 +220,31 @@ impl Bucket {
         Ok(CommitResult::Applied(numbers, position))
     }
 
-    /// Removes what has expired.
-    pub(super) fn sweep(&mut self) {
+    /// Copies what has changed since the last call.
+    pub(super) fn take_dirty(&mut self, copies: &mut Vec<ShardCopy>) {
+        for (shard, keys) in &mut self.shards {
+            let (keys, once) = keys.take_dirty();
+            if !keys.is_empty() || !once.is_empty() {
+                copies.push(ShardCopy { shard: shard.clone(), keys, once });
+            }
+        }
+    }
+
+    /// Removes what has expired and counts the entries of the key space that are left.
+    pub(super) fn sweep(&mut self) -> u64 {
         self.accounts.sweep();
         let now_ms = self.now_ms;
-        self.shards.values_mut().for_each(|keys| keys.sweep(now_ms));
+        let entries = self.shards.values_mut().map(|keys| keys.sweep(now_ms)).sum();
         self.shards.retain(|_, keys| !keys.is_idle());
+        entries
     }
+}
+
+/// Whether a commit may need more room than it gives back.
+pub(super) fn grows(commit: &Commit) -> bool {
+    let removes =
+        |write: &Write| matches!(write, Write::Delete { .. } | Write::SetRemove { .. } | Write::RankRemove { .. });
+    commit.once.is_some() || !commit.writes.iter().all(removes)
 }
 
 fn write_all<'a>(

@@ -386,8 +386,8 @@ impl ShardKeys {
         self.once.insert(key, (expires_ms, Position(0)));
     }
 
-    /// Removes what has expired.
-    pub(in super::super) fn sweep(&mut self, now_ms: u64) {
+    /// Removes what has expired and counts what is left: keys, members, and keys of `once`.
+    pub(in super::super) fn sweep(&mut self, now_ms: u64) -> u64 {
         let Self { keys, once, dirty } = self;
         keys.retain(|key, slot| {
             let is_live = slot.is_live(now_ms);
@@ -397,6 +397,7 @@ impl ShardKeys {
             is_live
         });
         once.retain(|_, (expires_ms, _)| *expires_ms > now_ms);
+        keys.values().map(Slot::entries).sum::<u64>() + once.len() as u64
     }
 
     /// Whether nothing is in it that a checkpoint would miss.

@@ -30,6 +30,16 @@ impl Slot {
         self.expires_ms > now_ms
     }
 
+    /// What it counts against the bound of the key space: itself and its members.
+    pub(super) fn entries(&self) -> u64 {
+        let members = match &self.value {
+            Value::Bytes(_) | Value::Counter(_) => 0,
+            Value::Set(members) => members.len(),
+            Value::Ranking(ranking) => ranking.len(),
+        };
+        1 + members as u64
+    }
+
     /// A set or ranking that has nobody in it; such a key does not exist.
     pub(super) fn is_empty(&self) -> bool {
         match &self.value {
