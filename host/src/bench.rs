@@ -29,7 +29,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use audit::Money;
+use audit::{Callers, Money};
 use bare::Bare;
 use load::{Load, Running};
 use outcomes::Outcomes;
@@ -187,10 +187,11 @@ async fn run_server(args: &Args) -> Result<Report, Error> {
     let load = load(args, cast);
     let (tally, took) = measure(&load, args).await;
     let acknowledged = load.outcomes.acknowledged();
-    let api = Api::new(&authority, signer.token(1, "service", now_ms)?);
+    let caller = |role| signer.token(1, role, now_ms).map(|token| Api::new(&authority, token));
+    let callers = Callers { service: caller("service")?, operator: caller("operator")? };
     let money = Money { asset_type: args.asset_type, recharged: args.balance };
     let patience = Duration::from_secs(args.patience);
-    let audit = audit::audit(&load, &tally.unclear, tally.forgotten, api, money, patience);
+    let audit = audit::audit(&load, &tally.unclear, tally.forgotten, callers, money, patience);
     let audit = progress::during("settling and audit", audit).await?;
     Ok(Report::new(heading(args, authority), tally, acknowledged, took, Some(audit)))
 }

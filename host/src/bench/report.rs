@@ -140,5 +140,9 @@ fn write_audit(f: &mut fmt::Formatter<'_>, audit: &Audit) -> fmt::Result {
             "  {acknowledged_twice} acknowledged twice, {unclear} unclear, {unsettled} viewers unsettled, {wrong_balances} with a wrong balance"
         )?;
     }
+    match audit.differences {
+        Some(differences) => writeln!(f, "  the server's own reconciliation finds {differences} differences")?,
+        None => writeln!(f, "  the server offers no reconciliation")?,
+    }
     audit.faults.iter().try_for_each(|fault| writeln!(f, "    {fault}"))
 }
