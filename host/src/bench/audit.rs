@@ -155,7 +155,7 @@ async fn settled(api: &mut Api, viewer: i64, asset_type: u32, deadline: Instant)
     let path = format!("/v1/users/{viewer}/assets");
     loop {
         let answer = api.call("GET", &path, None).await?;
-        let assets = assets(&answer, asset_type).ok_or_else(|| Error::NoAssets { viewer })?;
+        let assets = assets(&answer, asset_type).ok_or(Error::NoAssets { viewer })?;
         if assets.held == 0 || Instant::now() >= deadline {
             return Ok(assets);
         }
