@@ -2,10 +2,13 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
+pub mod adapters;
 pub mod bench;
+pub mod config;
 pub mod domain;
 pub mod ledger;
 pub mod plugin;
 pub mod ports;
 pub mod room;
+pub mod settle;
 pub mod timer;

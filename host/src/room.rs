@@ -1,239 +1,185 @@
 //! Rooms, streams and bindings: who has what enabled. Step 2 of the way of a gift.
 //!
-//! What a room runs is an immutable snapshot; every change makes a new one and swaps it in, after it is written with its audit entry.
+//! What a room runs is an immutable snapshot. Every change makes a new one: it is checked, told to the plugins, written with its audit
+//! entry, and then swapped in as a whole, so that calls in flight finish on the old one. Starting a stream, toggling, re-configuring,
+//! upgrading, rolling back and a canary are all that one operation.
+//!
+//! Rooms with a live stream or an enabled plugin are held in memory; others are read from the database when they are asked for.
 
+mod change;
+mod error;
+mod fire;
+mod route;
+mod snapshot;
+mod view;
+
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use greenroom_manifest::Method;
+use parking_lot::RwLock;
 use semver::Version;
-use serde_json::Value;
+use tokio::sync::Mutex;
 
 use crate::domain::{RoomId, UserId};
-use crate::plugin::{ConfigFault, Context, Registry, RoomInfo};
+use crate::plugin::Registry;
 use crate::ports::clock::Clock;
-use crate::ports::db::{self, AuditEntry};
+use crate::ports::db::{self, AuditEntry, RoomRow};
 
-/// Why nothing was changed or found.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// No such room.
-    #[error("there is no room {0}")]
-    RoomNotFound(RoomId),
-    /// The id is taken.
-    #[error("room {0} exists")]
-    RoomExists(RoomId),
-    /// The room has no live stream.
-    #[error("room {0} has no live stream")]
-    NotLive(RoomId),
-    /// The room has a live stream already.
-    #[error("room {0} has a live stream")]
-    AlreadyLive(RoomId),
-    /// The plugin is not enabled in the room, or has no such route.
-    #[error("room {room} has no plugin for `{what}`")]
-    PluginNotEnabled {
-        /// The room.
-        room: RoomId,
-        /// The plugin or the path.
-        what: String,
-    },
-    /// No such plugin or version is installed.
-    #[error("plugin {0} is not installed")]
-    PluginNotInstalled(String),
-    /// Two enabled plugins have the same route.
-    #[error("plugins {0} and {1} both answer `{2}`")]
-    RouteTaken(String, String, String),
-    /// The configuration is at fault.
-    #[error("plugin {plugin}: {fault}")]
-    Config {
-        /// The plugin.
-        plugin: String,
-        /// Where and why.
-        fault: ConfigFault,
-    },
-    /// The plugin itself refused what was to happen.
-    #[error("plugin {plugin} refused: {reason}")]
-    Refused {
-        /// The plugin.
-        plugin: String,
-        /// In its words.
-        reason: String,
-    },
-    /// The plugin could not be asked.
-    #[error(transparent)]
-    Plugin(#[from] crate::plugin::Error),
-    /// A field is wrong.
-    #[error("{field}: {fault}")]
-    Invalid {
-        /// Which.
-        field: String,
-        /// Why, and what it may be.
-        fault: String,
-    },
-    /// Somebody else changed the room at the same time; worth a retry.
-    #[error("room {0} was changed by somebody else at the same time")]
-    Raced(RoomId),
-    /// The database.
-    #[error(transparent)]
-    Db(#[from] db::Error),
-}
+use snapshot::Snapshot;
 
-/// A room to make.
-#[derive(Debug, Clone)]
-pub struct NewRoom {
-    /// Chosen by the caller, or made here.
-    pub room_id: Option<RoomId>,
-    /// 1 to 200 characters.
-    pub title: String,
-    /// 1 to 16.
-    pub streamers: Vec<UserId>,
-}
+pub use error::Error;
+pub use view::{BindingChange, BindingView, NewRoom, PluginChoice, RoomView, Routed};
 
-/// A plugin for a stream.
-#[derive(Debug, Clone)]
-pub struct PluginChoice {
-    /// Its name.
-    pub name: String,
-    /// Its version, or the newest.
-    pub version: Option<Version>,
-    /// Its configuration, or the room's last one, or the defaults.
-    pub config: Option<Value>,
-}
-
-/// A change of one binding. What is left out stays as it was.
-#[derive(Debug, Clone)]
-pub struct BindingChange {
-    /// On or off.
-    pub enabled: bool,
-    /// Another version.
-    pub version: Option<Version>,
-    /// Another configuration, as a whole.
-    pub config: Option<Value>,
-    /// A second version for a share of the calls, in percent; `Some(None)` ends it.
-    pub canary: Option<Option<(Version, u8)>>,
-}
-
-/// A room as operators see it.
-#[derive(Debug, Clone)]
-pub struct RoomView {
-    /// Id, title, streamers, live stream.
-    pub info: Arc<RoomInfo>,
-    /// When it was made.
-    pub created_at_ms: u64,
-}
-
-/// A binding as operators see it.
-#[derive(Debug, Clone)]
-pub struct BindingView {
-    /// The plugin.
-    pub name: String,
-    /// Its version.
-    pub version: Version,
-    /// Whether it is enabled.
-    pub enabled: bool,
-    /// The configuration with defaults.
-    pub config: Value,
-    /// The canary and its share in percent.
-    pub canary: Option<(Version, u8)>,
-    /// Whether its circuit is closed.
-    pub healthy: bool,
-    /// Calls since this process began to serve the binding.
-    pub calls: u64,
-    /// Calls among them that gave no answer.
-    pub failures: u64,
-}
-
-/// Where a request goes.
-#[derive(Debug, Clone)]
-pub struct Routed {
-    /// What it runs under.
-    pub context: Arc<Context>,
-    /// The index of the route in the manifest.
-    pub route: usize,
-    /// The parameters' values, in the route's order.
-    pub params: Vec<(String, String)>,
-}
+/// Streamers of one room.
+const STREAMERS_MAX: usize = 16;
+/// Characters of a title.
+const TITLE_LEN_MAX: usize = 200;
+/// Changes of rooms that run at the same time in one process; rooms that share a turn wait for each other.
+const TURNS: usize = 64;
 
 /// The rooms. Cheap to share.
 pub struct Rooms {
-    #[expect(dead_code, reason = "skeleton")]
     db: Arc<dyn db::Rooms>,
-    #[expect(dead_code, reason = "skeleton")]
     registry: Arc<Registry>,
-    #[expect(dead_code, reason = "skeleton")]
     clock: Arc<dyn Clock>,
+    held: RwLock<HashMap<RoomId, Arc<Snapshot>>>,
+    turns: Vec<Mutex<()>>,
 }
 
-#[expect(clippy::unused_async, clippy::missing_errors_doc, reason = "skeleton")]
 impl Rooms {
     /// Loads what is live.
+    ///
+    /// # Errors
+    /// If the database does not answer.
     pub async fn start(db: Arc<dyn db::Rooms>, registry: Arc<Registry>, clock: Arc<dyn Clock>) -> Result<Self, Error> {
-        Ok(Self { db, registry, clock })
+        let mut held = HashMap::new();
+        for (row, bindings) in db.live().await? {
+            held.insert(row.room_id, Arc::new(Snapshot::restore(row, bindings, &registry, None)));
+        }
+        let turns = (0..TURNS).map(|_| Mutex::default()).collect();
+        Ok(Self { db, registry, clock, held: RwLock::new(held), turns })
     }
 
-    /// Makes a room.
-    pub async fn create(&self, _by: UserId, _room: NewRoom) -> Result<RoomView, Error> {
-        todo!()
+    /// Makes a room without a stream.
+    ///
+    /// # Errors
+    /// `Invalid`, `RoomExists`, or the database.
+    pub async fn create(&self, by: UserId, room: NewRoom) -> Result<RoomView, Error> {
+        check_new(&room)?;
+        let now_ms = self.clock.now_ms();
+        let chosen = room.room_id;
+        let mut row = RoomRow {
+            room_id: chosen.unwrap_or_else(new_id),
+            title: room.title,
+            streamers: room.streamers,
+            created_at_ms: now_ms,
+            stream: None,
+            version: 0,
+        };
+        loop {
+            let audit = AuditEntry {
+                id: 0,
+                room_id: row.room_id,
+                at_ms: now_ms,
+                by,
+                action: "room.created".into(),
+                from: serde_json::Value::Null,
+                to: serde_json::json!({ "title": row.title, "streamers": user_ids(&row.streamers) }),
+            };
+            if self.db.create(&row, &audit).await? {
+                return Ok(RoomView::of(&row));
+            }
+            if chosen.is_some() {
+                return Err(Error::RoomExists(row.room_id));
+            }
+            row.room_id = new_id();
+        }
     }
 
     /// A room.
-    pub async fn get(&self, _room: RoomId) -> Result<RoomView, Error> {
-        todo!()
+    ///
+    /// # Errors
+    /// `RoomNotFound`, or the database.
+    pub async fn get(&self, room: RoomId) -> Result<RoomView, Error> {
+        let snapshot = self.snapshot(room).await?;
+        Ok(RoomView { info: snapshot.info.clone(), created_at_ms: snapshot.created_at_ms })
     }
 
-    /// Rooms after the given id, by id.
-    pub async fn list(&self, _after: Option<RoomId>, _limit: usize) -> Result<Vec<RoomView>, Error> {
-        todo!()
+    /// Rooms after the given id, by id, at most `limit`.
+    ///
+    /// # Errors
+    /// The database.
+    pub async fn list(&self, after: Option<RoomId>, limit: usize) -> Result<Vec<RoomView>, Error> {
+        Ok(self.db.rooms(after, limit).await?.iter().map(RoomView::of).collect())
     }
 
-    /// Starts a stream with its plugins, all or nothing. Plugins that are enabled but not named stay enabled.
-    pub async fn start_stream(
-        &self,
-        _by: UserId,
-        _room: RoomId,
-        _plugins: Vec<PluginChoice>,
-    ) -> Result<RoomView, Error> {
-        todo!()
+    /// The room's bindings, disabled ones too.
+    ///
+    /// # Errors
+    /// `RoomNotFound`, or the database.
+    pub async fn bindings(&self, room: RoomId) -> Result<Vec<BindingView>, Error> {
+        Ok(self.snapshot(room).await?.bindings.iter().map(BindingView::of).collect())
     }
 
-    /// Ends the live stream.
-    pub async fn end_stream(&self, _by: UserId, _room: RoomId) -> Result<RoomView, Error> {
-        todo!()
-    }
-
-    /// The room's bindings.
-    pub async fn bindings(&self, _room: RoomId) -> Result<Vec<BindingView>, Error> {
-        todo!()
-    }
-
-    /// Toggles, re-configures, upgrades or rolls back a plugin while the room is live.
-    pub async fn change_binding(
-        &self,
-        _by: UserId,
-        _room: RoomId,
-        _plugin: &str,
-        _change: BindingChange,
-    ) -> Result<BindingView, Error> {
-        todo!()
-    }
-
-    /// The room's changes before the given id, newest first.
-    pub async fn audit(&self, _room: RoomId, _before: Option<i64>, _limit: usize) -> Result<Vec<AuditEntry>, Error> {
-        todo!()
+    /// The room's changes before the given id, newest first, at most `limit`.
+    ///
+    /// # Errors
+    /// `RoomNotFound`, or the database.
+    pub async fn audit(&self, room: RoomId, before: Option<i64>, limit: usize) -> Result<Vec<AuditEntry>, Error> {
+        self.snapshot(room).await?;
+        Ok(self.db.audit(room, before, limit).await?)
     }
 
     /// Whether any room has a binding to this version.
-    pub async fn bound(&self, _plugin: &str, _version: &Version) -> Result<bool, Error> {
-        todo!()
+    ///
+    /// # Errors
+    /// The database.
+    pub async fn bound(&self, plugin: &str, version: &Version) -> Result<bool, Error> {
+        Ok(self.db.bound(plugin, version).await?)
     }
 
-    /// Finds the binding that answers a path under the room. Takes no lock and does no input or output for a room that is live here.
-    pub async fn route(&self, _room: RoomId, _method: Method, _path: &str) -> Result<Routed, Error> {
-        todo!()
-    }
-
-    /// Finds the plugin that answers a global path, if any.
+    /// How many rooms are held in memory.
     #[must_use]
-    pub fn route_global(&self, _method: Method, _path: &str) -> Option<Routed> {
-        todo!()
+    pub fn held_len(&self) -> usize {
+        self.held.read().len()
     }
+
+    /// The room as it is now: from memory, or from the database for a room in which nothing is enabled.
+    async fn snapshot(&self, room: RoomId) -> Result<Arc<Snapshot>, Error> {
+        if let Some(snapshot) = self.held.read().get(&room) {
+            return Ok(snapshot.clone());
+        }
+        let (row, bindings) = self.db.room(room).await?.ok_or(Error::RoomNotFound(room))?;
+        Ok(Arc::new(Snapshot::restore(row, bindings, &self.registry, None)))
+    }
+}
+
+fn check_new(room: &NewRoom) -> Result<(), Error> {
+    let invalid = |field: &str, fault: &str| Err(Error::Invalid { field: field.into(), fault: fault.into() });
+    if room.room_id.is_some_and(|id| id.0 < 1) {
+        return invalid("roomId", "must be 1 or more");
+    }
+    let title_len = room.title.chars().count();
+    if title_len == 0 || title_len > TITLE_LEN_MAX {
+        return invalid("title", "must have 1 to 200 characters");
+    }
+    if room.streamers.is_empty() || room.streamers.len() > STREAMERS_MAX {
+        return invalid("streamers", "must be 1 to 16 user ids");
+    }
+    let mut distinct = room.streamers.clone();
+    distinct.sort_unstable();
+    distinct.dedup();
+    if distinct.len() != room.streamers.len() || distinct.first().is_some_and(|id| id.0 < 1) {
+        return invalid("streamers", "must be different user ids, each 1 or more");
+    }
+    Ok(())
+}
+
+/// A room id that nobody has chosen: 53 random bits, so that every client can read it, also as a number.
+fn new_id() -> RoomId {
+    RoomId(rand::random_range(1_000_000_000..1 << 53))
+}
+
+fn user_ids(users: &[UserId]) -> Vec<String> {
+    users.iter().map(ToString::to_string).collect()
 }

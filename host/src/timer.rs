@@ -1,49 +1,174 @@
 //! Durable one-shot timers, one set for each (plugin, room), kept in the cache's key space.
 //!
 //! A timer is durable once the position that setting it returned is. Firing is at least once: a timer is removed only after its
-//! plugin has answered, and put off with backoff if it failed.
+//! plugin has answered, and put off with backoff if it failed. A timer that was set anew while it was firing stays.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
 use crate::domain::RoomId;
-use crate::ports::cache::{Cache, Error, Position};
+use crate::ports::cache::{Cache, Check, Commit, CommitResult, Error, Position, Shard, Write};
 use crate::ports::clock::Clock;
 
-/// Sets and cancels timers; firing them is the work of `settle`'s sister, the timer task in `room`.
+/// Over how many shards the timers of all rooms are spread.
+const SHARDS: u64 = 16;
+/// The ranking of a shard's timers by due time; the earliest has the highest score.
+const DUE: &str = "due";
+/// The first and the longest time between two tries of a timer that fails.
+const BACKOFF_MS: (u64, u64) = (1_000, 60_000);
+
+/// A timer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timer {
+    /// Whose.
+    pub plugin: Arc<str>,
+    /// In which room.
+    pub room_id: RoomId,
+    /// The plugin's own key.
+    pub key: Arc<str>,
+    /// When it is due, in milliseconds since the Unix epoch.
+    pub due_ms: u64,
+    /// Handed to the plugin.
+    pub payload: Vec<u8>,
+    /// How often firing has failed.
+    pub failures: u32,
+}
+
+/// Sets, cancels and finds timers; `room` fires them.
 pub struct Timers {
-    #[expect(dead_code, reason = "skeleton")]
     cache: Arc<dyn Cache>,
-    #[expect(dead_code, reason = "skeleton")]
     clock: Arc<dyn Clock>,
+    plugin: Arc<str>,
+    due: Arc<str>,
 }
 
 impl Timers {
     /// Over a cache.
     #[must_use]
     pub fn new(cache: Arc<dyn Cache>, clock: Arc<dyn Clock>) -> Self {
-        Self { cache, clock }
+        Self { cache, clock, plugin: "greenroom".into(), due: DUE.into() }
     }
 
-    /// Sets a timer, in place of one of the same key.
+    /// Sets a timer to fire so many milliseconds from now, in place of one of the same key.
     ///
     /// # Errors
     /// As the cache has them.
     pub async fn set(
         &self,
-        _plugin: &Arc<str>,
-        _room: RoomId,
-        _key: &str,
-        _after_ms: u64,
-        _payload: &[u8],
+        plugin: &Arc<str>,
+        room: RoomId,
+        key: &str,
+        after_ms: u64,
+        payload: &[u8],
     ) -> Result<Position, Error> {
-        todo!()
+        let due_ms = self.clock.now_ms().saturating_add(after_ms);
+        let (plugin, key, payload) = (plugin.clone(), key.into(), payload.to_vec());
+        self.write(&Timer { plugin, room_id: room, key, due_ms, payload, failures: 0 }, Vec::new()).await
     }
 
-    /// Takes a timer back.
+    /// Takes a timer back; an unknown one is no error.
     ///
     /// # Errors
     /// As the cache has them.
-    pub async fn cancel(&self, _plugin: &Arc<str>, _room: RoomId, _key: &str) -> Result<Position, Error> {
-        todo!()
+    pub async fn cancel(&self, plugin: &Arc<str>, room: RoomId, key: &str) -> Result<Position, Error> {
+        self.remove(room, member(plugin, room, key), Vec::new()).await
     }
+
+    /// Timers that are due, at most `limit` of each shard.
+    ///
+    /// # Errors
+    /// As the cache has them.
+    pub async fn due(&self, limit: usize) -> Result<Vec<Timer>, Error> {
+        let now_ms = self.clock.now_ms();
+        let mut due = Vec::new();
+        for index in 0..SHARDS {
+            let shard = self.shard(index);
+            for ranked in self.cache.top(&shard, DUE, 0, limit, now_ms).await? {
+                if ranked.score.unsigned_abs() > now_ms {
+                    break;
+                }
+                if let Some(timer) = self.cache.get(&shard, &ranked.member, now_ms).await?.and_then(|b| decode(&b)) {
+                    due.push(timer);
+                }
+            }
+        }
+        Ok(due)
+    }
+
+    /// Removes a timer that has fired, unless it was set anew meanwhile.
+    ///
+    /// # Errors
+    /// As the cache has them.
+    pub async fn fired(&self, timer: &Timer) -> Result<(), Error> {
+        let member = member(&timer.plugin, timer.room_id, &timer.key);
+        let check = Check { key: member.clone(), expected: Some(encode(timer)) };
+        self.remove(timer.room_id, member, vec![check]).await?;
+        Ok(())
+    }
+
+    /// Puts a timer off after a failure, by 1 s and twice as long each time up to 60 s, unless it was set anew meanwhile.
+    ///
+    /// # Errors
+    /// As the cache has them.
+    pub async fn put_off(&self, timer: &Timer) -> Result<(), Error> {
+        let (first, longest) = BACKOFF_MS;
+        let wait_ms = first.saturating_mul(1 << timer.failures.min(10)).min(longest);
+        let key = member(&timer.plugin, timer.room_id, &timer.key);
+        let check = Check { key, expected: Some(encode(timer)) };
+        let due_ms = self.clock.now_ms().saturating_add(wait_ms);
+        let later = Timer { due_ms, failures: timer.failures.saturating_add(1), ..timer.clone() };
+        self.write(&later, vec![check]).await?;
+        Ok(())
+    }
+
+    async fn write(&self, timer: &Timer, checks: Vec<Check>) -> Result<Position, Error> {
+        let member = member(&timer.plugin, timer.room_id, &timer.key);
+        let score = i64::try_from(timer.due_ms).map_or(i64::MIN, |due| -due);
+        let writes = vec![
+            Write::Put { key: member.clone(), value: encode(timer), ttl_ms: None },
+            Write::RankSet { key: self.due.clone(), member, score },
+        ];
+        self.commit(timer.room_id, checks, writes).await
+    }
+
+    async fn remove(&self, room: RoomId, member: Arc<str>, checks: Vec<Check>) -> Result<Position, Error> {
+        let writes = vec![Write::Delete { key: member.clone() }, Write::RankRemove { key: self.due.clone(), member }];
+        self.commit(room, checks, writes).await
+    }
+
+    async fn commit(&self, room: RoomId, checks: Vec<Check>, writes: Vec<Write>) -> Result<Position, Error> {
+        let mut hasher = DefaultHasher::new();
+        room.hash(&mut hasher);
+        let commit = Commit {
+            shard: self.shard(hasher.finish() % SHARDS),
+            once: None,
+            checks,
+            writes,
+            events: Vec::new(),
+            now_ms: self.clock.now_ms(),
+        };
+        match self.cache.commit(commit).await? {
+            CommitResult::Applied(_, position) | CommitResult::Repeated(position) => Ok(position),
+            CommitResult::CheckFailed(_) | CommitResult::LimitReached(_) => Ok(Position::default()),
+        }
+    }
+
+    fn shard(&self, index: u64) -> Shard {
+        Shard { plugin: self.plugin.clone(), name: format!("timers/{index}").into() }
+    }
+}
+
+fn member(plugin: &str, room: RoomId, key: &str) -> Arc<str> {
+    format!("{plugin}/{room}/{key}").into()
+}
+
+fn encode(timer: &Timer) -> Bytes {
+    postcard::to_stdvec(timer).map(Bytes::from).unwrap_or_default()
+}
+
+fn decode(bytes: &[u8]) -> Option<Timer> {
+    postcard::from_bytes(bytes).ok()
 }

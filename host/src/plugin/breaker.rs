@@ -13,3 +13,16 @@ impl Breaker {
         todo!()
     }
 }
+
+impl Breaker {
+    /// Calls since this process began.
+    #[must_use]
+    pub fn calls(&self) -> u64 {
+        todo!()
+    }
+    /// Failures among them.
+    #[must_use]
+    pub fn failures(&self) -> u64 {
+        todo!()
+    }
+}

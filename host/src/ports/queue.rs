@@ -49,13 +49,16 @@ pub trait Queue: Send + Sync {
     /// Forgets a group: events are no longer kept for it. Refused by the caller while events of it are not consumed.
     async fn forget(&self, group: &str) -> Result<(), Error>;
 
+    /// Every event that holds money and that the group it belongs to (the topic up to its first dot) has not committed.
+    async fn pending(&self) -> Result<Vec<Arc<Event>>, Error>;
+
     /// How many events each group has not committed yet.
     async fn lag(&self) -> Result<BTreeMap<String, u64>, Error>;
 }
 
 /// One member of a consumer group.
 #[async_trait]
-pub trait Consumer: Send {
+pub trait Consumer: Send + Sync {
     /// Waits up to `wait` for the first event, then takes what is there, at most `max`, in order for each partition. Empty if
     /// nothing came. Safe to cancel.
     async fn poll(&mut self, max: usize, wait: Duration) -> Result<Vec<Delivery>, Error>;

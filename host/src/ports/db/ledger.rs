@@ -17,6 +17,8 @@ pub enum PostResult {
     Voided,
     /// The event id is known with another digest; nothing was changed.
     Conflict,
+    /// A balance would not fit in 64 bits; nothing was changed, and the event stays unknown.
+    Overflow,
 }
 
 /// What a batch did.
@@ -24,7 +26,8 @@ pub enum PostResult {
 pub struct Posted {
     /// One for each posting, in order.
     pub results: Vec<PostResult>,
-    /// The accounts of every posting of the batch, duplicates too, as they are after it; in ascending order.
+    /// The accounts of every posting of the batch, duplicates too, as they are after it; in ascending order. An account that only
+    /// postings with a refusal name, and that does not exist, is left out.
     pub accounts: Vec<(Account, Settled)>,
 }
 

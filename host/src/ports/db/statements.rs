@@ -52,15 +52,22 @@ pub trait Statements: Send + Sync {
     /// EXISTS` and `CREATE INDEX IF NOT EXISTS` on tables whose names begin with `<plugin>_` or equal the plugin's name.
     async fn migrate(&self, plugin: &str, schema: &[String]) -> Result<(), Error>;
 
-    /// Prepares a statement against the real schema.
+    /// Prepares a statement against the real schema: one `SELECT`, `INSERT`, `UPDATE`, `DELETE`, `REPLACE`, `VALUES` or `WITH`
+    /// on the plugin's own tables, with parameters `$1`, `$2`, …
     ///
     /// # Errors
-    /// `Refused` with the database's own words if it cannot be prepared; nothing is run.
-    async fn prepare(&self, sql: &str) -> Result<(), Error>;
+    /// `Refused` with the database's own words if it cannot be prepared or touches anything else; nothing is run.
+    async fn prepare(&self, plugin: &str, sql: &str) -> Result<(), Error>;
 
     /// Runs a reading statement; at most `rows_max` rows.
-    async fn query(&self, sql: &str, params: Vec<Value>, rows_max: usize) -> Result<Vec<Vec<Value>>, TransactError>;
+    async fn query(
+        &self,
+        plugin: &str,
+        sql: &str,
+        params: Vec<Value>,
+        rows_max: usize,
+    ) -> Result<Vec<Vec<Value>>, TransactError>;
 
     /// Runs writing statements in one transaction and returns the rows that each touched.
-    async fn transact(&self, steps: Vec<Step>) -> Result<Vec<u64>, TransactError>;
+    async fn transact(&self, plugin: &str, steps: Vec<Step>) -> Result<Vec<u64>, TransactError>;
 }

@@ -1,0 +1,4 @@
+//! Implementations of the ports. They hold no business rules; only the composition root names them.
+
+pub mod embedded;
+pub mod sqlite;

@@ -1,0 +1,297 @@
+//! The cache in memory: buckets with a lock each, made durable by the journal. Step 5 of the way of a gift.
+//!
+//! A step is applied at once and does not wait for the disk; the caller awaits [`Cache::durable`] before it tells anybody. The
+//! journal is outbox and queue at once, so nothing carries events from one to the other. Bounds: accounts and outcomes a bucket, the
+//! outbox, the journal's buffer. A bucket never answers `Recovering`: the holds of unsettled events are back before the cache opens.
+
+mod accounts;
+mod bucket;
+mod outcomes;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use parking_lot::{Mutex, MutexGuard};
+
+pub(super) use accounts::Lifetimes;
+use accounts::Lookup;
+use bucket::{Bucket, Outside};
+
+use super::journal::Journal;
+use super::key_space::{KeyCopy, ShardKeys, Slot};
+use super::queue::log::Log;
+use super::record::{Effect, stable_hash};
+use crate::domain::{Account, Amount, ContentDigest, Event, EventId, Outcome, UserId};
+use crate::ports::cache::{
+    Cache, CachedAccount, Commit, CommitResult, Error, Hold, HoldResult, Lease, Position, Ranked, Settled, Shard,
+};
+
+/// How the cache is divided and bounded; sums over all buckets.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    pub(super) buckets: usize,
+    pub(super) accounts_max: usize,
+    pub(super) outcomes_max: usize,
+    pub(super) lifetimes: Lifetimes,
+}
+
+/// All buckets. Recovery fills them before there is a journal to append to.
+#[derive(Debug)]
+pub(super) struct Buckets {
+    buckets: Vec<Mutex<Bucket>>,
+    complete_since_ms: AtomicU64,
+}
+
+/// What has changed in one shard since the last checkpoint.
+#[derive(Debug)]
+pub(super) struct ShardCopy {
+    pub(super) shard: Shard,
+    pub(super) keys: Vec<KeyCopy>,
+    pub(super) once: Vec<(Arc<str>, u64)>,
+}
+
+/// The cache of the embedded mode. Made by [`super::open`].
+#[derive(Debug)]
+pub struct EmbeddedCache {
+    pub(super) buckets: Arc<Buckets>,
+    pub(super) journal: Arc<Journal>,
+    pub(super) log: Arc<Log>,
+    pub(super) next_lease: AtomicU64,
+}
+
+impl Buckets {
+    pub(super) fn new(bounds: Bounds) -> Self {
+        let count = bounds.buckets.max(1);
+        let share = |sum: usize| (sum / count).max(1);
+        let bucket =
+            |_| Mutex::new(Bucket::new(share(bounds.accounts_max), share(bounds.outcomes_max), bounds.lifetimes));
+        Self { buckets: (0..count).map(bucket).collect(), complete_since_ms: AtomicU64::new(0) }
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "the remainder is below the length, and there is at least one bucket")]
+    fn at(&self, hash: u64) -> MutexGuard<'_, Bucket> {
+        self.buckets[(hash % self.buckets.len() as u64) as usize].lock()
+    }
+
+    fn of_user(&self, user: UserId) -> MutexGuard<'_, Bucket> {
+        self.at(stable_hash(&user.0.to_le_bytes()))
+    }
+
+    /// The shard `user/<id>` is in that user's bucket, so that a hold can change its counters.
+    fn of_shard(&self, name: &str) -> MutexGuard<'_, Bucket> {
+        match name.strip_prefix("user/").and_then(|user| user.parse().ok()) {
+            Some(user) => self.of_user(UserId(user)),
+            None => self.at(stable_hash(name.as_bytes())),
+        }
+    }
+
+    /// Outcomes of events before this moment may be missing from now on.
+    pub(super) fn incomplete_before(&self, at_ms: u64) {
+        self.complete_since_ms.fetch_max(at_ms, Ordering::Relaxed);
+    }
+
+    /// Remembers the outcome of an event that was held before the restart.
+    pub(super) fn recover_outcome(&self, event: &Event, position: Position) {
+        let Some(held) = &event.held else { return };
+        let gone = self.of_user(held.payer.user_id).remember(event, position);
+        self.note_gone(gone);
+    }
+
+    /// Opens the hold of an event that was not settled before the restart.
+    pub(super) fn recover_hold(&self, event: &Event) {
+        let Some(held) = &event.held else { return };
+        let mut bucket = self.of_user(held.payer.user_id);
+        bucket.accounts.open(held.payer, event.event_id.clone(), held.outcome.amount);
+    }
+
+    /// Repeats what the journal says was done in a shard.
+    pub(super) fn recover_step(
+        &self,
+        shard: Shard,
+        once: Option<(&str, u64)>,
+        effects: &[Effect<'_>],
+        position: Position,
+    ) {
+        let mut bucket = self.of_shard(&shard.name);
+        let keys = bucket.shards.entry(shard).or_default();
+        effects.iter().for_each(|effect| keys.replay(effect));
+        if let Some((key, expires_ms)) = once {
+            keys.set_once(&key.into(), expires_ms, position);
+        }
+    }
+
+    /// Changes a shard as a checkpoint has it.
+    pub(super) fn load(&self, shard: &Shard, load: impl FnOnce(&mut ShardKeys)) {
+        let mut bucket = self.of_shard(&shard.name);
+        load(bucket.shards.entry(shard.clone()).or_default());
+    }
+
+    /// Puts a key of a checkpoint back.
+    pub(super) fn load_key(&self, shard: &Shard, key: Arc<str>, slot: Slot) {
+        self.load(shard, |keys| keys.load(key, slot));
+    }
+
+    /// Copies what has changed since the last call, one bucket at a time.
+    pub(super) fn take_dirty(&self) -> Vec<ShardCopy> {
+        let mut copies = Vec::new();
+        for bucket in &self.buckets {
+            let mut bucket = bucket.lock();
+            for (shard, keys) in &mut bucket.shards {
+                let (keys, once) = keys.take_dirty();
+                if !keys.is_empty() || !once.is_empty() {
+                    copies.push(ShardCopy { shard: shard.clone(), keys, once });
+                }
+            }
+        }
+        copies
+    }
+
+    /// Counts what was copied as changed again, because the checkpoint failed.
+    pub(super) fn mark_dirty(&self, copies: &[ShardCopy]) {
+        for copy in copies {
+            self.load(&copy.shard, |keys| keys.mark_dirty(&copy.keys, &copy.once));
+        }
+    }
+
+    /// The latest time that a step has told.
+    pub(super) fn now_ms(&self) -> u64 {
+        self.buckets.iter().map(|bucket| bucket.lock().now_ms).max().unwrap_or(0)
+    }
+
+    /// Removes what has expired, one bucket at a time.
+    pub(super) fn sweep(&self) {
+        self.buckets.iter().for_each(|bucket| bucket.lock().sweep());
+    }
+
+    fn note_gone(&self, gone: Option<u64>) {
+        if let Some(at_ms) = gone {
+            self.incomplete_before(at_ms.saturating_add(1));
+        }
+    }
+
+    /// Reads a shard; the default if there is none.
+    fn read<T: Default>(&self, shard: &Shard, read: impl FnOnce(&ShardKeys) -> Result<T, Error>) -> Result<T, Error> {
+        self.of_shard(&shard.name).shards.get(shard).map_or_else(|| Ok(T::default()), read)
+    }
+}
+
+impl EmbeddedCache {
+    fn outside(&self) -> Outside<'_> {
+        Outside { journal: &self.journal, log: &self.log }
+    }
+}
+
+fn ranked(index: usize, member: &Arc<str>, score: i64) -> Ranked {
+    Ranked { member: Arc::clone(member), score, rank: u32::try_from(index + 1).unwrap_or(u32::MAX) }
+}
+
+#[async_trait]
+impl Cache for EmbeddedCache {
+    async fn hold(&self, hold: Hold) -> Result<HoldResult, Error> {
+        let (result, gone) = self.buckets.of_user(hold.payer.user_id).hold(hold, self.outside())?;
+        self.buckets.note_gone(gone);
+        Ok(result)
+    }
+
+    async fn durable(&self, position: Position) -> Result<(), Error> {
+        Ok(self.journal.durable(position).await?)
+    }
+
+    async fn outcome(
+        &self,
+        payer: UserId,
+        event_id: &EventId,
+    ) -> Result<Option<(ContentDigest, Outcome, Position)>, Error> {
+        let bucket = self.buckets.of_user(payer);
+        let known = bucket.outcomes.get(payer, event_id);
+        Ok(known.map(|known| (known.digest, known.outcome.clone(), known.position)))
+    }
+
+    async fn outcomes_complete_since_ms(&self) -> Result<u64, Error> {
+        Ok(self.buckets.complete_since_ms.load(Ordering::Relaxed))
+    }
+
+    async fn account(&self, account: Account) -> Result<Option<CachedAccount>, Error> {
+        match self.buckets.of_user(account.user_id).accounts.look(account) {
+            Lookup::Cached(cached) => Ok(Some(cached)),
+            Lookup::Unknown | Lookup::DoesNotExist => Ok(None),
+        }
+    }
+
+    async fn lease(&self, account: Account) -> Result<Option<Lease>, Error> {
+        let lease = Lease(self.next_lease.fetch_add(1, Ordering::Relaxed));
+        Ok(self.buckets.of_user(account.user_id).accounts.lease(account, lease))
+    }
+
+    async fn fill(&self, account: Account, lease: Lease, settled: Option<Settled>) -> Result<bool, Error> {
+        Ok(self.buckets.of_user(account.user_id).accounts.fill(account, lease, settled))
+    }
+
+    async fn release(&self, account: Account, events: &[EventId], settled: Option<Settled>) -> Result<(), Error> {
+        self.buckets.of_user(account.user_id).accounts.release(account, events, settled);
+        Ok(())
+    }
+
+    async fn accounts(&self) -> Result<Vec<(Account, CachedAccount)>, Error> {
+        let mut all = Vec::new();
+        for bucket in &self.buckets.buckets {
+            all.extend(bucket.lock().accounts.all());
+        }
+        Ok(all)
+    }
+
+    async fn open_holds(&self, account: Account) -> Result<Vec<(EventId, Amount)>, Error> {
+        Ok(self.buckets.of_user(account.user_id).accounts.open_holds(account))
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<CommitResult, Error> {
+        self.buckets.of_shard(&Arc::clone(&commit.shard.name)).commit(commit, self.outside())
+    }
+
+    async fn get(&self, shard: &Shard, key: &str, now_ms: u64) -> Result<Option<Bytes>, Error> {
+        self.buckets.read(shard, |keys| keys.bytes(key, now_ms))
+    }
+
+    async fn counter(&self, shard: &Shard, key: &str, now_ms: u64) -> Result<i64, Error> {
+        self.buckets.read(shard, |keys| keys.counter(key, now_ms))
+    }
+
+    async fn contains(&self, shard: &Shard, key: &str, member: &str, now_ms: u64) -> Result<bool, Error> {
+        self.buckets.read(shard, |keys| keys.contains(key, member, now_ms))
+    }
+
+    async fn keys(
+        &self,
+        shard: &Shard,
+        after: Option<&str>,
+        limit: usize,
+        now_ms: u64,
+    ) -> Result<Vec<Arc<str>>, Error> {
+        self.buckets.read(shard, |keys| Ok(keys.keys(after, limit, now_ms)))
+    }
+
+    async fn top(
+        &self,
+        shard: &Shard,
+        key: &str,
+        offset: usize,
+        limit: usize,
+        now_ms: u64,
+    ) -> Result<Vec<Ranked>, Error> {
+        self.buckets.read(shard, |keys| {
+            let Some(ranking) = keys.ranking(key, now_ms)? else { return Ok(Vec::new()) };
+            let places = (offset..).zip(ranking.from(offset)).take(limit);
+            Ok(places.map(|(index, (member, score))| ranked(index, member, score)).collect())
+        })
+    }
+
+    async fn rank(&self, shard: &Shard, key: &str, member: &str, now_ms: u64) -> Result<Option<Ranked>, Error> {
+        self.buckets.read(shard, |keys| {
+            let ranking = keys.ranking(key, now_ms)?;
+            let place = ranking.and_then(|ranking| ranking.rank(member));
+            Ok(place.map(|(index, score)| ranked(index, &member.into(), score)))
+        })
+    }
+}

@@ -1,0 +1,225 @@
+//! The port of retries and dead letters.
+//!
+//! An event whose place is among the dead letters is not retried by setting it aside once more: an operator decides, by `replay`.
+
+use async_trait::async_trait;
+use sqlx::query::Query;
+use sqlx::sqlite::{SqliteArguments, SqliteRow};
+use sqlx::{AssertSqlSafe, Row, SqliteConnection};
+
+use crate::domain::{Account, AssetType, Event, EventId, Held, RoomId, UserId};
+use crate::ports::db::{DeadLetter, Deliveries, Error, Retry};
+
+use super::post::signed;
+use super::rooms::{at_most, unsigned};
+use super::{Sqlite, error, gate};
+
+const EVENT: &str = "event_id, topic, \"key\", room_id, created_at, payer_id, asset_type, digest, outcome, payload";
+const PLACE: &str = "consumer_group, \"partition\", \"offset\"";
+
+#[async_trait]
+impl Deliveries for Sqlite {
+    async fn set_aside(&self, retries: Vec<Retry>, dead: Vec<DeadLetter>) -> Result<(), Error> {
+        let mut tx = self.write().await?;
+        for retry in &retries {
+            write_retry(&mut tx, retry).await?;
+        }
+        for letter in &dead {
+            write_dead_letter(&mut tx, letter).await?;
+        }
+        tx.commit().await.map_err(error::of)
+    }
+
+    async fn due(&self, group: &str, now_ms: u64, limit: usize) -> Result<Vec<Retry>, Error> {
+        let sql = format!(
+            "SELECT {EVENT}, id, {PLACE}, attempt, due_at, reason FROM retry \
+             WHERE consumer_group = ? AND due_at <= ? ORDER BY due_at, id LIMIT ?"
+        );
+        let rows = sqlx::query(AssertSqlSafe(sql))
+            .bind(group)
+            .bind(signed(now_ms)?)
+            .bind(at_most(limit))
+            .fetch_all(&mut *self.read().await?)
+            .await
+            .map_err(error::of)?;
+        rows.iter().map(read_retry).collect()
+    }
+
+    async fn remove_retries(&self, ids: &[i64]) -> Result<(), Error> {
+        let mut tx = self.write().await?;
+        sqlx::query("DELETE FROM retry WHERE id IN (SELECT value FROM json_each(?))")
+            .bind(serde_json::json!(ids).to_string())
+            .execute(&mut *tx)
+            .await
+            .map_err(error::of)?;
+        tx.commit().await.map_err(error::of)
+    }
+
+    async fn waiting(&self) -> Result<Vec<Event>, Error> {
+        let sql = format!("SELECT {EVENT} FROM retry UNION ALL SELECT {EVENT} FROM dead_letter");
+        let rows = sqlx::query(AssertSqlSafe(sql)).fetch_all(&mut *self.read().await?).await.map_err(error::of)?;
+        rows.iter().map(read_event).collect()
+    }
+
+    async fn dead_letters(&self, after: i64, limit: usize) -> Result<Vec<DeadLetter>, Error> {
+        let sql = format!(
+            "SELECT {EVENT}, id, {PLACE}, attempts, at, reason FROM dead_letter WHERE id > ? ORDER BY id LIMIT ?"
+        );
+        let rows = sqlx::query(AssertSqlSafe(sql))
+            .bind(after)
+            .bind(at_most(limit))
+            .fetch_all(&mut *self.read().await?)
+            .await
+            .map_err(error::of)?;
+        rows.iter().map(read_dead_letter).collect()
+    }
+
+    async fn dead_letter(&self, id: i64) -> Result<Option<DeadLetter>, Error> {
+        let sql = format!("SELECT {EVENT}, id, {PLACE}, attempts, at, reason FROM dead_letter WHERE id = ?");
+        let row = sqlx::query(AssertSqlSafe(sql))
+            .bind(id)
+            .fetch_optional(&mut *self.read().await?)
+            .await
+            .map_err(error::of)?;
+        row.as_ref().map(read_dead_letter).transpose()
+    }
+
+    async fn replay(&self, id: i64, now_ms: u64) -> Result<bool, Error> {
+        let mut tx = self.write().await?;
+        let sql = format!(
+            "INSERT INTO retry ({PLACE}, attempt, due_at, reason, {EVENT}) \
+             SELECT {PLACE}, attempts + 1, ?2, reason, {EVENT} FROM dead_letter WHERE id = ?1"
+        );
+        let moved = sqlx::query(AssertSqlSafe(sql))
+            .bind(id)
+            .bind(signed(now_ms)?)
+            .execute(&mut *tx)
+            .await
+            .map_err(error::of)?;
+        delete_dead_letter(&mut tx, id).await?;
+        tx.commit().await.map_err(error::of)?;
+        Ok(moved.rows_affected() > 0)
+    }
+
+    async fn drop_dead_letter(&self, id: i64) -> Result<bool, Error> {
+        let mut tx = self.write().await?;
+        let removed = delete_dead_letter(&mut tx, id).await?;
+        tx.commit().await.map_err(error::of)?;
+        Ok(removed)
+    }
+}
+
+async fn write_retry(connection: &mut SqliteConnection, retry: &Retry) -> Result<(), Error> {
+    let sql = format!(
+        "INSERT INTO retry ({PLACE}, attempt, due_at, reason, {EVENT}) \
+         SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16 WHERE NOT EXISTS \
+         (SELECT 1 FROM dead_letter WHERE consumer_group = ?1 AND \"partition\" = ?2 AND \"offset\" = ?3) \
+         ON CONFLICT ({PLACE}) DO UPDATE SET \
+         attempt = excluded.attempt, due_at = excluded.due_at, reason = excluded.reason"
+    );
+    let query = sqlx::query(AssertSqlSafe(sql))
+        .bind(retry.group.as_str())
+        .bind(retry.partition)
+        .bind(signed(retry.offset)?)
+        .bind(retry.attempt)
+        .bind(signed(retry.due_ms)?)
+        .bind(retry.reason.as_str());
+    bind_event(query, &retry.event)?.execute(connection).await.map_err(error::of)?;
+    Ok(())
+}
+
+async fn write_dead_letter(connection: &mut SqliteConnection, letter: &DeadLetter) -> Result<(), Error> {
+    sqlx::query("DELETE FROM retry WHERE consumer_group = ? AND \"partition\" = ? AND \"offset\" = ?")
+        .bind(letter.group.as_str())
+        .bind(letter.partition)
+        .bind(signed(letter.offset)?)
+        .execute(&mut *connection)
+        .await
+        .map_err(error::of)?;
+    let sql = format!(
+        "INSERT INTO dead_letter ({PLACE}, attempts, at, reason, {EVENT}) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT ({PLACE}) DO NOTHING"
+    );
+    let query = sqlx::query(AssertSqlSafe(sql))
+        .bind(letter.group.as_str())
+        .bind(letter.partition)
+        .bind(signed(letter.offset)?)
+        .bind(letter.attempts)
+        .bind(signed(letter.at_ms)?)
+        .bind(letter.reason.as_str());
+    bind_event(query, &letter.event)?.execute(connection).await.map_err(error::of)?;
+    Ok(())
+}
+
+async fn delete_dead_letter(connection: &mut SqliteConnection, id: i64) -> Result<bool, Error> {
+    let removed = sqlx::query("DELETE FROM dead_letter WHERE id = ?").bind(id).execute(connection).await;
+    Ok(removed.map_err(error::of)?.rows_affected() > 0)
+}
+
+type Statement<'q> = Query<'q, sqlx::Sqlite, SqliteArguments>;
+
+fn bind_event<'q>(query: Statement<'q>, event: &Event) -> Result<Statement<'q>, Error> {
+    let held = event.held.as_ref();
+    Ok(query
+        .bind(event.event_id.as_str().to_owned())
+        .bind(event.topic.to_string())
+        .bind(event.key.to_string())
+        .bind(event.room_id.map(|room| room.0))
+        .bind(signed(event.at_ms)?)
+        .bind(held.map(|held| held.payer.user_id.0))
+        .bind(held.map(|held| held.payer.asset_type.0))
+        .bind(held.map(|held| held.digest.0.to_vec()))
+        .bind(held.map(|held| gate::write_outcome(&held.outcome)).transpose()?)
+        .bind(event.payload.to_vec()))
+}
+
+fn read_event(row: &SqliteRow) -> Result<Event, Error> {
+    let event_id: &str = row.try_get(0).map_err(error::of)?;
+    let topic: &str = row.try_get(1).map_err(error::of)?;
+    let key: &str = row.try_get(2).map_err(error::of)?;
+    let room_id: Option<i64> = row.try_get(3).map_err(error::of)?;
+    let payload: Vec<u8> = row.try_get(9).map_err(error::of)?;
+    Ok(Event {
+        event_id: EventId::new(event_id).map_err(|fault| error::corrupt(format_args!("`{event_id}`: {fault}")))?,
+        topic: topic.into(),
+        key: key.into(),
+        room_id: room_id.map(RoomId),
+        at_ms: unsigned(row.try_get(4).map_err(error::of)?)?,
+        held: read_held(row)?,
+        payload: payload.into(),
+    })
+}
+
+fn read_held(row: &SqliteRow) -> Result<Option<Held>, Error> {
+    let Some(user_id) = row.try_get(5).map_err(error::of)? else { return Ok(None) };
+    let payer = Account { user_id: UserId(user_id), asset_type: AssetType(row.try_get(6).map_err(error::of)?) };
+    let digest: &[u8] = row.try_get(7).map_err(error::of)?;
+    let outcome: &[u8] = row.try_get(8).map_err(error::of)?;
+    Ok(Some(Held { payer, digest: gate::read_digest(digest)?, outcome: gate::read_outcome(outcome)? }))
+}
+
+fn read_retry(row: &SqliteRow) -> Result<Retry, Error> {
+    Ok(Retry {
+        id: row.try_get(10).map_err(error::of)?,
+        group: row.try_get(11).map_err(error::of)?,
+        partition: row.try_get(12).map_err(error::of)?,
+        offset: unsigned(row.try_get(13).map_err(error::of)?)?,
+        attempt: row.try_get(14).map_err(error::of)?,
+        due_ms: unsigned(row.try_get(15).map_err(error::of)?)?,
+        reason: row.try_get(16).map_err(error::of)?,
+        event: read_event(row)?,
+    })
+}
+
+fn read_dead_letter(row: &SqliteRow) -> Result<DeadLetter, Error> {
+    Ok(DeadLetter {
+        id: row.try_get(10).map_err(error::of)?,
+        group: row.try_get(11).map_err(error::of)?,
+        partition: row.try_get(12).map_err(error::of)?,
+        offset: unsigned(row.try_get(13).map_err(error::of)?)?,
+        attempts: row.try_get(14).map_err(error::of)?,
+        at_ms: unsigned(row.try_get(15).map_err(error::of)?)?,
+        reason: row.try_get(16).map_err(error::of)?,
+        event: read_event(row)?,
+    })
+}

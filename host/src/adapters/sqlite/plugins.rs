@@ -1,0 +1,100 @@
+//! The port of installed plugins.
+
+use async_trait::async_trait;
+use semver::Version;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, SqliteConnection};
+
+use crate::ports::db::{Error, Plugins, StoredPlugin};
+
+use super::post::signed;
+use super::rooms::{read_version, unsigned};
+use super::{Sqlite, error};
+
+// The host's own problem codes end below; each plugin's name gets the next thousand.
+const CODES_BEGIN: u32 = 50_000;
+const CODES_STEP: u32 = 1_000;
+
+#[async_trait]
+impl Plugins for Sqlite {
+    async fn install(&self, plugin: &StoredPlugin) -> Result<Option<u32>, Error> {
+        let mut tx = self.write().await?;
+        let version = plugin.version.to_string();
+        let installed: Option<String> = sqlx::query_scalar("SELECT digest FROM plugin WHERE name = ? AND version = ?")
+            .bind(plugin.name.as_str())
+            .bind(version.as_str())
+            .fetch_optional(&mut *tx)
+            .await
+            .map_err(error::of)?;
+        if installed.as_ref().is_some_and(|digest| *digest != plugin.digest) {
+            return Ok(None);
+        }
+        let base = code_range(&mut tx, &plugin.name).await?;
+        if installed.is_none() {
+            sqlx::query("INSERT INTO plugin VALUES (?, ?, ?, ?, ?)")
+                .bind(plugin.name.as_str())
+                .bind(version)
+                .bind(plugin.digest.as_str())
+                .bind(plugin.wasm.as_slice())
+                .bind(signed(plugin.installed_at_ms)?)
+                .execute(&mut *tx)
+                .await
+                .map_err(error::of)?;
+        }
+        tx.commit().await.map_err(error::of)?;
+        Ok(Some(base))
+    }
+
+    async fn installed(&self) -> Result<Vec<StoredPlugin>, Error> {
+        let rows = sqlx::query(
+            "SELECT name, version, digest, wasm, installed_at, base FROM plugin JOIN plugin_code_range USING (name)",
+        )
+        .fetch_all(&mut *self.read().await?)
+        .await
+        .map_err(error::of)?;
+        let mut plugins: Vec<StoredPlugin> = rows.iter().map(read).collect::<Result<_, _>>()?;
+        plugins.sort_by(|a, b| a.name.cmp(&b.name).then_with(|| a.version.cmp(&b.version)));
+        Ok(plugins)
+    }
+
+    async fn remove(&self, name: &str, version: &Version) -> Result<bool, Error> {
+        let mut tx = self.write().await?;
+        let removed = sqlx::query("DELETE FROM plugin WHERE name = ? AND version = ?")
+            .bind(name)
+            .bind(version.to_string())
+            .execute(&mut *tx)
+            .await
+            .map_err(error::of)?;
+        tx.commit().await.map_err(error::of)?;
+        Ok(removed.rows_affected() > 0)
+    }
+}
+
+async fn code_range(connection: &mut SqliteConnection, name: &str) -> Result<u32, Error> {
+    sqlx::query(
+        "INSERT INTO plugin_code_range SELECT ?1, coalesce(max(base) + ?3, ?2) FROM plugin_code_range WHERE true \
+         ON CONFLICT (name) DO NOTHING",
+    )
+    .bind(name)
+    .bind(CODES_BEGIN)
+    .bind(CODES_STEP)
+    .execute(&mut *connection)
+    .await
+    .map_err(error::of)?;
+    sqlx::query_scalar("SELECT base FROM plugin_code_range WHERE name = ?")
+        .bind(name)
+        .fetch_one(connection)
+        .await
+        .map_err(error::of)
+}
+
+fn read(row: &SqliteRow) -> Result<StoredPlugin, Error> {
+    Ok(StoredPlugin {
+        name: row.try_get(0).map_err(error::of)?,
+        version: read_version(row.try_get(1).map_err(error::of)?)?,
+        digest: row.try_get(2).map_err(error::of)?,
+        wasm: row.try_get(3).map_err(error::of)?,
+        installed_at_ms: unsigned(row.try_get(4).map_err(error::of)?)?,
+        problem_code_base: row.try_get(5).map_err(error::of)?,
+    })
+}

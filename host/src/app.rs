@@ -1,0 +1,200 @@
+//! The composition root: the only place that names concrete adapters.
+//!
+//! Start-up goes from the backends up to the listener, and shutdown the other way: first no new requests, then the tasks that settle and
+//! fire, and last the journal and the database.
+
+mod error;
+mod secret;
+mod settings;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::adapters::embedded::{self, Embedded, LocalPushBus, SystemClock};
+use crate::adapters::sqlite::Sqlite;
+use crate::config::Config;
+use crate::http;
+use crate::ledger::{Ledger, Reconciler, Reconciliation};
+use crate::plugin::Registry;
+use crate::ports::clock::Clock;
+use crate::ports::db::Deliveries;
+use crate::ports::push_bus::PushBus;
+use crate::push::Hub;
+use crate::room::Rooms;
+use crate::settle::{Ladder, Settle};
+use crate::timer::Timers;
+
+pub use error::Error;
+pub use secret::secret;
+
+/// The database's file in the data directory.
+const DATABASE: &str = "greenroom.db";
+/// Where a running server writes down its address, in the data directory.
+const ADDRESS: &str = "address";
+
+/// The backends, open.
+struct Backends {
+    embedded: Embedded,
+    db: Arc<Sqlite>,
+    clock: Arc<dyn Clock>,
+    push_bus: Arc<dyn PushBus>,
+}
+
+/// A server that is ready to listen.
+pub struct App {
+    config: Config,
+    backends: Backends,
+    listener: TcpListener,
+    registry: Arc<Registry>,
+    rooms: Arc<Rooms>,
+    ledger: Arc<Ledger>,
+    timers: Arc<Timers>,
+    hub: Arc<Hub>,
+}
+
+impl App {
+    /// Opens the backends, recovers what a crash left, installs the plugins of the configured folder, and binds the address.
+    ///
+    /// # Errors
+    /// With what stands in the way, and the remedy where there is one.
+    pub async fn start(config: Config) -> Result<Self, Error> {
+        let listener = TcpListener::bind(config.listen)
+            .await
+            .map_err(|source| Error::Listen { address: config.listen, source })?;
+        let backends = Backends::open(&config).await?;
+        let cache = backends.embedded.cache.clone();
+        let ledger = Arc::new(Ledger::new(cache.clone(), backends.db.clone(), backends.clock.clone()));
+        let timers = Arc::new(Timers::new(cache, backends.clock.clone()));
+        let registry = settings::registry(&config, &backends, ledger.clone(), timers.clone());
+        let registry = Arc::new(Registry::start(registry).await?);
+        install_folder(&registry, &config.plugins_dir).await?;
+        let rooms = Arc::new(Rooms::start(backends.db.clone(), registry.clone(), backends.clock.clone()).await?);
+        let hub = settings::hub(&config);
+        Ok(Self { config, backends, listener, registry, rooms, ledger, timers, hub })
+    }
+
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// If the system does not say.
+    pub fn address(&self) -> std::io::Result<std::net::SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves until it is told to stop; then finishes what is under way and closes everything, within the configured time.
+    ///
+    /// # Errors
+    /// If it cannot serve or cannot close in order; nothing that was acknowledged is lost then either.
+    pub async fn serve(self, shutdown: CancellationToken) -> Result<(), Error> {
+        let address = self.address().map_err(|source| Error::Listen { address: self.config.listen, source })?;
+        write_address(&self.config.data_dir, address)?;
+        let background = CancellationToken::new();
+        let tasks = self.spawn_tasks(&background);
+        let state = settings::http(&self)?;
+        tracing::info!(%address, data_dir = %self.config.data_dir.display(), "serving");
+        let served = http::serve(self.listener, state, shutdown).await;
+        background.cancel();
+        tasks.close();
+        let drain = Duration::from_millis(self.config.shutdown_ms);
+        if tokio::time::timeout(drain, tasks.wait()).await.is_err() {
+            tracing::warn!("tasks did not stop in time; what they did not finish is done after the next start");
+        }
+        let _ = std::fs::remove_file(self.config.data_dir.join(ADDRESS));
+        self.backends.close().await?;
+        served.map_err(Error::Serve)
+    }
+
+    fn spawn_tasks(&self, stop: &CancellationToken) -> TaskTracker {
+        let tasks = TaskTracker::new();
+        let settle = Settle {
+            ledger: self.ledger.clone(),
+            registry: self.registry.clone(),
+            queue: self.backends.embedded.queue.clone(),
+            deliveries: self.backends.db.clone(),
+            clock: self.backends.clock.clone(),
+            ladder: Ladder::new(self.config.settle.retry_waits_ms.iter().copied().map(Duration::from_millis).collect()),
+        };
+        tasks.spawn(settle.run(stop.clone()));
+        tasks.spawn(self.rooms.clone().fire_timers(self.timers.clone(), stop.clone()));
+        tasks.spawn(self.hub.clone().run(self.backends.push_bus.subscribe(), stop.clone()));
+        tasks
+    }
+}
+
+impl Backends {
+    async fn open(config: &Config) -> Result<Self, Error> {
+        std::fs::create_dir_all(&config.data_dir)
+            .map_err(|source| Error::DataDir { path: config.data_dir.clone(), source })?;
+        let embedded = embedded::open(settings::embedded(config)).await?;
+        let db = Sqlite::open(&config.data_dir.join(DATABASE)).await?;
+        embedded.recover(db.waiting().await?);
+        Ok(Self {
+            embedded,
+            db,
+            clock: Arc::new(SystemClock),
+            push_bus: Arc::new(LocalPushBus::new(config.push.bus_len_max)),
+        })
+    }
+
+    fn reconciler(&self) -> Reconciler {
+        Reconciler {
+            cache: self.embedded.cache.clone(),
+            ledger: self.db.clone(),
+            deliveries: self.db.clone(),
+            queue: self.embedded.queue.clone(),
+        }
+    }
+
+    async fn close(self) -> Result<(), Error> {
+        self.embedded.close().await?;
+        self.db.close().await;
+        Ok(())
+    }
+}
+
+/// Adds everything up on the files of a data directory on which no server runs.
+///
+/// # Errors
+/// If a server runs there, or the files cannot be read.
+pub async fn reconcile_offline(config: &Config) -> Result<Reconciliation, Error> {
+    let backends = Backends::open(config).await?;
+    let report = backends.reconciler().reconcile().await;
+    backends.close().await?;
+    Ok(report?)
+}
+
+/// The address that a server on this data directory wrote down.
+#[must_use]
+pub fn written_address(data_dir: &Path) -> Option<String> {
+    std::fs::read_to_string(data_dir.join(ADDRESS)).ok().map(|address| format!("http://{}", address.trim()))
+}
+
+fn write_address(data_dir: &Path, address: std::net::SocketAddr) -> Result<(), Error> {
+    std::fs::write(data_dir.join(ADDRESS), address.to_string())
+        .map_err(|source| Error::DataDir { path: data_dir.into(), source })
+}
+
+/// Installs every component of a folder, in the order of their names.
+async fn install_folder(registry: &Registry, folder: &Path) -> Result<(), Error> {
+    if folder.as_os_str().is_empty() {
+        return Ok(());
+    }
+    let unreadable = |source| Error::PluginsDir { path: folder.into(), source };
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
+        .map_err(unreadable)?
+        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+        .filter(|path| path.extension().is_some_and(|extension| extension == "wasm"))
+        .collect();
+    files.sort();
+    for file in files {
+        let bytes = std::fs::read(&file).map_err(unreadable)?;
+        let plugin = registry.install(&bytes).await.map_err(|error| Error::Install { file: file.clone(), error })?;
+        tracing::info!(plugin = %plugin.manifest.name, version = %plugin.manifest.version, "installed");
+    }
+    Ok(())
+}

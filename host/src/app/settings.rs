@@ -1,0 +1,1 @@
+//! Turning the configuration into what each part of the house takes.

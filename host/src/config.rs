@@ -1,0 +1,128 @@
+//! Configuration: the defaults compiled in, then a file, then the environment, then the command line; the later wins.
+//!
+//! Every key is in `default.toml`, with its unit and its range. A key of the file that is not there is refused, and so is a variable
+//! `GREENROOM_…` that names none. What a key may be is said where it is read.
+
+mod layers;
+mod sections;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+pub use sections::{Auth, Embedded, Http, Log, Plugins, Push, RateLimits, Settle};
+
+/// The defaults, as documented text.
+pub const DEFAULT: &str = include_str!("config/default.toml");
+
+/// Why there is no configuration.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The file cannot be read.
+    #[error("cannot read the configuration {path}: {reason}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// In the system's words.
+        reason: String,
+    },
+    /// It is not TOML.
+    #[error("the configuration {path} is not TOML: {reason}")]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        reason: String,
+    },
+    /// A key that is none.
+    #[error("{place}: there is no key `{key}`{hint}")]
+    UnknownKey {
+        /// The file or the variable.
+        place: String,
+        /// The key.
+        key: String,
+        /// The nearest key there is.
+        hint: String,
+    },
+    /// A value that its key may not have.
+    #[error("{place}: `{key}` {fault}")]
+    Value {
+        /// The file or the variable.
+        place: String,
+        /// The key.
+        key: String,
+        /// What is wrong, and what it may be.
+        fault: String,
+    },
+}
+
+/// Everything that can be set.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// Where everything is kept.
+    pub data_dir: PathBuf,
+    /// Components in this folder are installed at the start; empty for none.
+    pub plugins_dir: PathBuf,
+    /// The server makes its own secret, and says how to get tokens.
+    pub dev: bool,
+    /// How long a shutdown may take, in milliseconds.
+    pub shutdown_ms: u64,
+    /// Who callers are.
+    pub auth: Auth,
+    /// What bounds a request.
+    pub http: Http,
+    /// How often callers may call.
+    pub rate_limits: RateLimits,
+    /// What bounds pushes.
+    pub push: Push,
+    /// What bounds plugins.
+    pub plugins: Plugins,
+    /// How events are settled.
+    pub settle: Settle,
+    /// The embedded backends.
+    pub embedded: Embedded,
+    /// What is logged.
+    pub log: Log,
+}
+
+impl Config {
+    /// Reads the layers below the command line.
+    ///
+    /// # Errors
+    /// With the file or variable, the key and what it may be.
+    pub fn load(file: Option<&Path>, environment: impl Iterator<Item = (String, String)>) -> Result<Self, Error> {
+        let mut layers = layers::Layers::defaults()?;
+        if let Some(path) = file {
+            layers.add_file(path)?;
+        }
+        layers.add_environment(environment)?;
+        let config = layers.read()?;
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        let secret = &self.auth.hs256_secret;
+        if !secret.is_empty() && secret.len() < sections::SECRET_LEN_MIN {
+            return Err(invalid("auth.hs256_secret", "must have at least 32 bytes, or be empty"));
+        }
+        if self.settle.retry_waits_ms.is_empty() {
+            return Err(invalid("settle.retry_waits_ms", "must have at least one wait"));
+        }
+        if !(1..=1024).contains(&self.embedded.partitions) {
+            return Err(invalid("embedded.partitions", "must be 1 to 1,024"));
+        }
+        if !(1..=4096).contains(&self.embedded.buckets) {
+            return Err(invalid("embedded.buckets", "must be 1 to 4,096"));
+        }
+        Ok(())
+    }
+}
+
+fn invalid(key: &str, fault: &str) -> Error {
+    Error::Value { place: "configuration".into(), key: key.into(), fault: fault.into() }
+}

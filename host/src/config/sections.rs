@@ -1,0 +1,86 @@
+//! The sections of the configuration; `default.toml` says what each key means.
+#![expect(missing_docs, reason = "each field is the key of the same name in default.toml, documented there")]
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+/// As long as the digest that it keys (RFC 7518, 3.2).
+pub(super) const SECRET_LEN_MIN: usize = 32;
+
+/// `[auth]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Auth {
+    pub hs256_secret: String,
+    pub hs256_secret_previous: String,
+    pub jwks_file: PathBuf,
+}
+
+/// `[http]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Http {
+    pub body_bytes_max: usize,
+    pub plugin_bytes_max: usize,
+    pub header_bytes_max: usize,
+    pub header_timeout_ms: u64,
+    pub request_timeout_ms: u64,
+    pub connections_max: usize,
+    pub docs: bool,
+}
+
+/// `[rate_limits]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RateLimits {
+    pub user_per_second: u32,
+    pub user_burst: u32,
+    pub room_per_second: u32,
+    pub room_burst: u32,
+}
+
+/// `[push]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Push {
+    pub history_len: usize,
+    pub queue_len_max: usize,
+    pub connections_max: usize,
+    pub websocket_requests_max: usize,
+}
+
+/// `[plugins]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plugins {
+    pub instances_max: u32,
+    pub mintable_assets: Vec<u32>,
+}
+
+/// `[settle]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settle {
+    pub retry_waits_ms: Vec<u64>,
+}
+
+/// `[embedded]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Embedded {
+    pub buckets: u16,
+    pub partitions: u32,
+    pub outbox_len_max: usize,
+    pub outcomes_max: usize,
+    pub accounts_max: usize,
+    pub segment_bytes: u64,
+}
+
+/// `[log]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    pub filter: String,
+    pub format: String,
+}

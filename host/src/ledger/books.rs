@@ -1,0 +1,152 @@
+//! Post, void and credit: writing the books, then bringing the cache up to them. Step 9 of the way of a gift.
+//!
+//! The release that follows a post is idempotent. If a crash comes between the two, the event is delivered again, found to be a
+//! duplicate, and released then.
+
+use std::collections::BTreeMap;
+
+use crate::domain::{Account, Amount, ContentDigest, Entry, EventId, Overflow, Part, Posting, UserId};
+use crate::ports::cache::Settled;
+use crate::ports::db::PostResult;
+
+use super::{Balance, Error, Ledger};
+
+/// What became of a void.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Voided {
+    /// Given back, now or before.
+    Voided,
+    /// It was posted before.
+    AlreadyPosted,
+}
+
+/// A paid order that becomes value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Credit {
+    /// Unique among all recharges.
+    pub event_id: EventId,
+    /// Who gets it.
+    pub account: Account,
+    /// 1 or more.
+    pub amount: Amount,
+    /// Such as `orderApple`.
+    pub event_type: String,
+    /// The shop's order.
+    pub order_id: String,
+    /// The payment's transaction.
+    pub transaction_id: String,
+}
+
+impl Ledger {
+    /// The second phase: writes the books of a batch, each event exactly once, and brings the cache up to the database. One result for
+    /// each posting. An event whose id is known with other content is not posted, and its hold is given back. Idempotent.
+    ///
+    /// # Errors
+    /// If a posting is unbalanced (nothing is written then), or a backend does not answer (worth a retry with the same batch).
+    pub async fn post(&self, batch: &[Posting]) -> Result<Vec<PostResult>, Error> {
+        for posting in batch {
+            posting.check().map_err(|fault| Error::Invalid(format!("event {}: {fault}", posting.event_id)))?;
+        }
+        let posted = self.db.post(batch).await?;
+        let mut settled: BTreeMap<Account, Option<Settled>> =
+            posted.accounts.into_iter().map(|(account, settled)| (account, Some(settled))).collect();
+        let mut events: BTreeMap<Account, Vec<EventId>> = BTreeMap::new();
+        for (posting, result) in batch.iter().zip(&posted.results) {
+            // What cannot be posted stays held until an operator decides.
+            if *result == PostResult::Overflow {
+                continue;
+            }
+            for account in payer_accounts(posting) {
+                events.entry(account).or_default().push(posting.event_id.clone());
+                settled.entry(account).or_default();
+            }
+        }
+        for (account, settled) in settled {
+            report_overdraft(account, settled);
+            let released = events.get(&account).map_or(&[][..], Vec::as_slice);
+            self.cache.release(account, released, settled).await?;
+        }
+        Ok(posted.results)
+    }
+
+    /// Gives a hold back; the event will never be posted. Idempotent; post and void exclude each other by the event's unique key in
+    /// the database.
+    ///
+    /// # Errors
+    /// `Invalid` if nobody knows the event; else only what is worth a retry.
+    pub async fn void(&self, payer: Account, event_id: &EventId) -> Result<Voided, Error> {
+        let (digest, outcome) = match self.cache.outcome(payer.user_id, event_id).await? {
+            Some((digest, outcome, position)) => {
+                self.cache.durable(position).await?;
+                (digest, Some(outcome))
+            }
+            None => match self.db.event(payer.user_id, event_id).await? {
+                Some(event) => (event.digest, event.outcome),
+                None => return Err(Error::Invalid(format!("event {event_id}: there is no such hold"))),
+            },
+        };
+        let now_ms = self.clock.now_ms();
+        let (result, settled) = self.db.void(payer, event_id, digest, outcome.as_ref(), now_ms).await?;
+        self.cache.release(payer, std::slice::from_ref(event_id), settled).await?;
+        match result {
+            PostResult::Posted | PostResult::Voided => Ok(Voided::Voided),
+            PostResult::Duplicate => Ok(Voided::AlreadyPosted),
+            PostResult::Conflict | PostResult::Overflow => Err(Error::Reused(event_id.clone())),
+        }
+    }
+
+    /// Credits a paid order, balanced against the mint. The flag is true if it was done before.
+    ///
+    /// # Errors
+    /// `Invalid` for an amount below 1, `Reused` for an event id with other content; else only what is worth a retry.
+    pub async fn credit(&self, credit: &Credit) -> Result<(Balance, bool), Error> {
+        if !credit.amount.is_positive() {
+            return Err(Error::Invalid(format!("amount: {} must be 1 or more", credit.amount)));
+        }
+        let results = self.post(&[credit.posting(self.clock.now_ms())?]).await?;
+        let replayed = match results.first() {
+            Some(PostResult::Posted) => false,
+            Some(PostResult::Duplicate) => true,
+            Some(PostResult::Overflow) => return Err(Overflow.into()),
+            _ => return Err(Error::Reused(credit.event_id.clone())),
+        };
+        Ok((self.balance(credit.account).await?, replayed))
+    }
+}
+
+impl Credit {
+    fn posting(&self, now_ms: u64) -> Result<Posting, Error> {
+        let mint = Account { user_id: UserId::MINT, asset_type: self.account.asset_type };
+        let content =
+            serde_json::json!([self.account, self.amount, self.event_type, self.order_id, self.transaction_id,]);
+        Ok(Posting {
+            event_id: self.event_id.clone(),
+            payer: UserId::MINT,
+            digest: ContentDigest::of("greenroom.credit", mint, content.to_string().as_bytes()),
+            outcome: None,
+            entries: vec![
+                Entry { account: mint, part: Part::Payer, delta: self.amount.negated()? },
+                Entry { account: self.account, part: Part::Receiver, delta: self.amount },
+            ],
+            biz_id: self.order_id.clone(),
+            biz_type: 1,
+            obj_id: self.transaction_id.clone(),
+            event_type: self.event_type.clone(),
+            record_json: "{}".into(),
+            at_ms: now_ms,
+        })
+    }
+}
+
+fn payer_accounts(posting: &Posting) -> impl Iterator<Item = Account> {
+    posting.entries.iter().filter(|entry| entry.part == Part::Payer).map(|entry| entry.account)
+}
+
+/// An acknowledged event is posted even if its payer's balance looks too low by then; that is an incident for people to look into.
+fn report_overdraft(account: Account, settled: Option<Settled>) {
+    let below = settled.filter(|settled| settled.balance < Amount::ZERO);
+    if let Some(settled) = below.filter(|_| account.user_id != UserId::MINT) {
+        metrics::counter!("greenroom_ledger_overdrafts_total").increment(1);
+        tracing::error!(%account, balance = %settled.balance, "an account is below zero; it cannot spend until it is positive again");
+    }
+}

@@ -1,0 +1,63 @@
+//! Load: bringing an account from the database into the cache, fenced against whatever happens meanwhile.
+//!
+//! The lease is taken before the database is read, and the cache takes the balance only while the lease stands. A release that meets
+//! an absent account ends the lease, so an old balance can never be written over a newer one.
+
+use std::hash::{BuildHasher, RandomState};
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+
+use super::{Error, Ledger};
+use crate::domain::Account;
+
+/// How often an operation asks again after a load before it answers "is being loaded".
+pub(super) const TRIES_MAX: usize = 8;
+/// How long to wait for somebody else's lease before looking again.
+const LEASE_WAIT: Duration = Duration::from_millis(5);
+/// Loads that run at the same time in one process; accounts that share a turn wait for each other.
+const TURNS: usize = 256;
+
+/// One load at a time for each account in this process, so that a hot account asks the database once.
+pub(super) struct Turns {
+    turns: Vec<Mutex<()>>,
+    hasher: RandomState,
+}
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self { turns: (0..TURNS).map(|_| Mutex::default()).collect(), hasher: RandomState::new() }
+    }
+}
+
+impl Turns {
+    fn of(&self, account: Account) -> Option<&Mutex<()>> {
+        let place = self.hasher.hash_one(account) % TURNS as u64;
+        self.turns.get(usize::try_from(place).unwrap_or(0))
+    }
+}
+
+impl Ledger {
+    /// Sees to it that the account is cached, unless it does not exist: then false. The cache may have dropped it again by the time
+    /// this returns. Safe to cancel: a lease left behind expires.
+    pub(super) async fn load(&self, account: Account) -> Result<bool, Error> {
+        let _turn = match self.loading.of(account) {
+            Some(turn) => Some(turn.lock().await),
+            None => None,
+        };
+        for _ in 0..TRIES_MAX {
+            if self.cache.account(account).await?.is_some() {
+                return Ok(true);
+            }
+            let Some(lease) = self.cache.lease(account).await? else {
+                tokio::time::sleep(LEASE_WAIT).await;
+                continue;
+            };
+            let settled = self.db.account(account).await?;
+            if self.cache.fill(account, lease, settled).await? {
+                return Ok(settled.is_some());
+            }
+        }
+        Err(Error::Loading)
+    }
+}

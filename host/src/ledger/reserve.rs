@@ -1,0 +1,89 @@
+//! Hold and find: the first phase. Steps 4 and 5 of the way of a gift.
+
+use super::{Answer, Error, Ledger, load};
+use crate::domain::{Account, ContentDigest, EventId, UserId};
+use crate::ports::cache::{Hold, HoldResult, Position};
+
+/// How far a client's clock may be ahead of ours before its `UUIDv7` is no longer trusted to tell when the event was made.
+const CLOCK_SKEW_MS: u64 = 300_000;
+
+impl Ledger {
+    /// Reserves an amount, together with its outcome and its event, in one atomic step. Loads the payer's account if it must.
+    /// Idempotent by (payer, event id). The answer is not durable yet. Safe to cancel: the hold was then made or not, and the same
+    /// event id finds out.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn hold(&self, hold: Hold) -> Result<Answer, Error> {
+        if !hold.amount.is_positive() {
+            return Err(Error::Invalid(format!("amount: {} must be 1 or more", hold.amount)));
+        }
+        if let Some(answer) = self.forgotten(hold.payer.user_id, &hold.event_id, hold.digest).await? {
+            return Ok(answer);
+        }
+        for _ in 0..load::TRIES_MAX {
+            match self.cache.hold(hold.clone()).await? {
+                HoldResult::Held(outcome, position) => return Ok(Answer { outcome, replayed: false, position }),
+                HoldResult::Replayed(outcome, position) => return Ok(Answer { outcome, replayed: true, position }),
+                HoldResult::Reused => return Err(Error::Reused(hold.event_id)),
+                HoldResult::NoAccount => return Err(Error::NoAccount(hold.payer)),
+                HoldResult::LimitReached(index) => return Err(Error::LimitReached(index)),
+                HoldResult::Recovering => return Err(Error::Loading),
+                HoldResult::Insufficient(balance) => {
+                    let posted = self.posted(hold.payer.user_id, &hold.event_id, hold.digest).await?;
+                    return posted.ok_or(Error::Insufficient { balance, needed: hold.amount });
+                }
+                HoldResult::Miss => {
+                    self.load(hold.payer).await?;
+                }
+            }
+        }
+        Err(Error::Loading)
+    }
+
+    /// What an event was answered with, by the cache or the database; none if it is unknown.
+    ///
+    /// # Errors
+    /// `Reused` if it is known with another digest; else only what is worth a retry.
+    pub async fn find(
+        &self,
+        payer: Account,
+        event_id: &EventId,
+        digest: ContentDigest,
+    ) -> Result<Option<Answer>, Error> {
+        match self.cache.outcome(payer.user_id, event_id).await? {
+            Some((known, outcome, position)) if known == digest => {
+                Ok(Some(Answer { outcome, replayed: true, position }))
+            }
+            Some(_) => Err(Error::Reused(event_id.clone())),
+            None => self.forgotten(payer.user_id, event_id, digest).await,
+        }
+    }
+
+    /// Looks into the database for an event whose outcome the cache may have forgotten. Events whose own id says that they were made
+    /// since the cache remembers everything are not looked up: this is what keeps the database out of the way of a gift.
+    async fn forgotten(
+        &self,
+        payer: UserId,
+        event_id: &EventId,
+        digest: ContentDigest,
+    ) -> Result<Option<Answer>, Error> {
+        let since = self.cache.outcomes_complete_since_ms().await?;
+        let until = self.clock.now_ms().saturating_add(CLOCK_SKEW_MS);
+        match event_id.made_at_ms() {
+            Some(made_at) if made_at >= since && made_at <= until => Ok(None),
+            _ => self.posted(payer, event_id, digest).await,
+        }
+    }
+
+    /// The answer of an event that the database knows.
+    async fn posted(&self, payer: UserId, event_id: &EventId, digest: ContentDigest) -> Result<Option<Answer>, Error> {
+        let Some(event) = self.db.event(payer, event_id).await? else { return Ok(None) };
+        match event.outcome {
+            Some(outcome) if event.digest == digest => {
+                Ok(Some(Answer { outcome, replayed: true, position: Position::default() }))
+            }
+            _ => Err(Error::Reused(event_id.clone())),
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! One consumer group's worker: poll, consume, set aside, commit; and the tries that are due.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+
+use super::Settle;
+use super::consume::Consumer;
+use crate::plugin::Verdict;
+use crate::ports::db::{self, DeadLetter, Retry};
+use crate::ports::queue::{self, Delivery, Offsets};
+
+/// Events of one batch, as the interface of plugins promises.
+const BATCH_MAX: usize = 1_000;
+/// How long to wait for the first event of a batch.
+const POLL_WAIT: Duration = Duration::from_millis(250);
+/// How often tries that are due are looked for.
+const RETRIES_EVERY: Duration = Duration::from_millis(500);
+/// How long to wait after a backend did not answer.
+const BACKEND_WAIT: Duration = Duration::from_millis(500);
+
+/// A worker. It owns its place in the queue.
+pub(super) struct Worker {
+    pub settle: Arc<Settle>,
+    pub group: String,
+    pub consumer: Consumer,
+    pub source: Box<dyn queue::Consumer>,
+}
+
+/// An event with the number of its try.
+struct Tried {
+    delivery: Delivery,
+    attempt: u32,
+}
+
+/// A batch that was dealt with: what waits and what is dead.
+#[derive(Default)]
+struct SetAside {
+    retries: Vec<Retry>,
+    dead: Vec<DeadLetter>,
+}
+
+impl Worker {
+    /// Works until it is told to stop; a batch that was begun is finished first, unless it cannot be.
+    pub async fn run(mut self, shutdown: CancellationToken) {
+        let mut retries_looked_for = Instant::now();
+        while !shutdown.is_cancelled() {
+            if retries_looked_for.elapsed() >= RETRIES_EVERY {
+                retries_looked_for = Instant::now();
+                if let Err(error) = self.try_again(&shutdown).await {
+                    tracing::warn!(group = %self.group, %error, "cannot try events again now");
+                }
+            }
+            let polled = tokio::select! {
+                () = shutdown.cancelled() => return,
+                polled = self.source.poll(BATCH_MAX, POLL_WAIT) => polled,
+            };
+            match polled {
+                Ok(batch) if batch.is_empty() => {}
+                Ok(batch) => self.settle_batch(batch, &shutdown).await,
+                Err(error) => {
+                    tracing::warn!(group = %self.group, %error, "cannot read the queue");
+                    pause(BACKEND_WAIT, &shutdown).await;
+                }
+            }
+        }
+    }
+
+    /// Deals with a batch, however often that takes. Its offsets are committed only once everything in it is dealt with.
+    async fn settle_batch(&mut self, batch: Vec<Delivery>, shutdown: &CancellationToken) {
+        let mut offsets = Offsets::new();
+        for delivery in &batch {
+            let next = offsets.entry(delivery.partition).or_default();
+            *next = (*next).max(delivery.offset.saturating_add(1));
+        }
+        let tried: Vec<Tried> = batch.into_iter().map(|delivery| Tried { delivery, attempt: 1 }).collect();
+        let Some(aside) = self.consume(&tried, shutdown).await else { return };
+        loop {
+            match self.set_aside(&aside).await {
+                Ok(()) => break,
+                Err(error) if shutdown.is_cancelled() => {
+                    tracing::warn!(group = %self.group, %error, "stopping with a batch that will be delivered again");
+                    return;
+                }
+                Err(error) => {
+                    tracing::warn!(group = %self.group, %error, "cannot set events aside");
+                    pause(BACKEND_WAIT, shutdown).await;
+                }
+            }
+        }
+        if let Err(error) = self.source.commit(offsets).await {
+            tracing::warn!(group = %self.group, %error, "offsets are not committed; the batch will be delivered again");
+        }
+    }
+
+    /// Tries again what is due.
+    async fn try_again(&mut self, shutdown: &CancellationToken) -> Result<(), db::Error> {
+        let now_ms = self.settle.clock.now_ms();
+        let due = self.settle.deliveries.due(&self.group, now_ms, BATCH_MAX).await?;
+        if due.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<((u32, u64), i64)> = due.iter().map(|retry| ((retry.partition, retry.offset), retry.id)).collect();
+        let tried: Vec<Tried> = due
+            .into_iter()
+            .map(|retry| Tried {
+                delivery: Delivery { partition: retry.partition, offset: retry.offset, event: Arc::new(retry.event) },
+                attempt: retry.attempt,
+            })
+            .collect();
+        let Some(aside) = self.consume(&tried, shutdown).await else { return Ok(()) };
+        self.set_aside(&aside).await?;
+        let again: Vec<(u32, u64)> = aside.retries.iter().map(|retry| (retry.partition, retry.offset)).collect();
+        let done: Vec<i64> = ids.into_iter().filter(|(place, _)| !again.contains(place)).map(|(_, id)| id).collect();
+        self.settle.deliveries.remove_retries(&done).await
+    }
+
+    /// Hands a batch to the consumer until it gives verdicts; none if it is told to stop first.
+    async fn consume(&self, tried: &[Tried], shutdown: &CancellationToken) -> Option<SetAside> {
+        let batch: Vec<Delivery> = tried.iter().map(|tried| tried.delivery.clone()).collect();
+        let attempts: Vec<u32> = tried.iter().map(|tried| tried.attempt).collect();
+        loop {
+            let begun = Instant::now();
+            match self.consumer.consume(&self.settle, &batch, &attempts).await {
+                Ok(verdicts) => {
+                    metrics::counter!("greenroom_settle_events_total", "group" => self.group.clone())
+                        .increment(batch.len() as u64);
+                    metrics::histogram!("greenroom_settle_batch_seconds", "group" => self.group.clone())
+                        .record(begun.elapsed().as_secs_f64());
+                    return Some(self.sort(tried, verdicts));
+                }
+                Err(error) => {
+                    tracing::warn!(group = %self.group, %error, events = batch.len(), "a batch was not consumed");
+                    pause(error.retry_after, shutdown).await;
+                    if shutdown.is_cancelled() {
+                        return None;
+                    }
+                }
+            }
+        }
+    }
+
+    /// What is to be set aside, by the verdicts.
+    fn sort(&self, tried: &[Tried], verdicts: Vec<Verdict>) -> SetAside {
+        let mut aside = SetAside::default();
+        for (tried, verdict) in tried.iter().zip(verdicts) {
+            match verdict {
+                Verdict::Ack => {}
+                Verdict::Reject(reason) => aside.dead.push(self.dead_letter(tried, reason)),
+                Verdict::RetryAfter(asked) => match self.settle.ladder.wait_after(tried.attempt, asked) {
+                    Some(wait) => aside.retries.push(self.retry(tried, wait)),
+                    None => aside.dead.push(self.dead_letter(tried, "it failed at every try".into())),
+                },
+            }
+        }
+        aside
+    }
+
+    async fn set_aside(&self, aside: &SetAside) -> Result<(), db::Error> {
+        if aside.retries.is_empty() && aside.dead.is_empty() {
+            return Ok(());
+        }
+        for dead in &aside.dead {
+            metrics::counter!("greenroom_dead_letters_total", "group" => self.group.clone()).increment(1);
+            tracing::error!(group = %self.group, event_id = %dead.event.event_id, reason = %dead.reason, "a dead letter");
+        }
+        self.settle.deliveries.set_aside(aside.retries.clone(), aside.dead.clone()).await
+    }
+
+    fn retry(&self, tried: &Tried, wait: Duration) -> Retry {
+        let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        Retry {
+            id: 0,
+            group: self.group.clone(),
+            partition: tried.delivery.partition,
+            offset: tried.delivery.offset,
+            attempt: tried.attempt.saturating_add(1),
+            due_ms: self.settle.clock.now_ms().saturating_add(wait_ms),
+            reason: "the consumer asked for another try".into(),
+            event: (*tried.delivery.event).clone(),
+        }
+    }
+
+    fn dead_letter(&self, tried: &Tried, reason: String) -> DeadLetter {
+        DeadLetter {
+            id: 0,
+            group: self.group.clone(),
+            partition: tried.delivery.partition,
+            offset: tried.delivery.offset,
+            attempts: tried.attempt,
+            reason,
+            at_ms: self.settle.clock.now_ms(),
+            event: (*tried.delivery.event).clone(),
+        }
+    }
+}
+
+async fn pause(wait: Duration, shutdown: &CancellationToken) {
+    tokio::select! {
+        () = shutdown.cancelled() => {}
+        () = tokio::time::sleep(wait) => {}
+    }
+}

@@ -1,0 +1,92 @@
+//! The way of a gift, from the request to both sides of the ledger.
+
+use futures::StreamExt;
+use reqwest::Method;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::support::{GOLD, ROOM, STREAMER, Server, event_id, gift, gifts};
+
+const VIEWER: i64 = 1001;
+
+#[tokio::test]
+async fn a_gift_is_debited_pushed_and_settled_on_both_sides_and_survives_a_restart() {
+    let data = TempDir::new().unwrap();
+    let server = Server::start(data.path()).await;
+    server.open_room(ROOM, &[STREAMER]).await;
+    server.recharge(VIEWER, 1_000).await;
+    let viewer = server.viewer(VIEWER);
+    let mut events = viewer.events(ROOM).await;
+
+    let id = event_id();
+    let answer = viewer.ok(Method::POST, &gifts(ROOM), gift(&id, 3)).await;
+    assert_eq!(answer["total"], "30");
+    assert_eq!(answer["balance"], "970");
+    assert_eq!(answer["replayed"], false);
+
+    let pushed = events.next_of("gift.sent").await;
+    assert_eq!((&pushed["eventId"], &pushed["total"]), (&json!(id), &json!("30")));
+
+    let again = viewer.ok(Method::POST, &gifts(ROOM), gift(&id, 3)).await;
+    assert_eq!((&again["balance"], &again["replayed"]), (&json!("970"), &json!(true)));
+    viewer.refused(Method::POST, &gifts(ROOM), gift(&id, 4), 422, 20003).await;
+
+    server.settled(&[VIEWER]).await;
+    assert_eq!(server.balance(VIEWER, GOLD).await, 970);
+    assert_eq!(server.balance(STREAMER, GOLD).await, 21);
+    let records = viewer.ok(Method::GET, "/v1/users/me/asset-records?assetType=1", Value::Null).await;
+    assert_eq!(records["records"][0]["eventId"], json!(id));
+    assert_eq!(records["records"][0]["delta"], "-30");
+    server.reconciles().await;
+    server.stop();
+
+    let server = Server::start(data.path()).await;
+    assert_eq!(server.balance(STREAMER, GOLD).await, 21);
+    let answer = server.viewer(VIEWER).ok(Method::POST, &gifts(ROOM), gift(&id, 3)).await;
+    assert_eq!((&answer["balance"], &answer["replayed"]), (&json!("970"), &json!(true)));
+    server.viewer(VIEWER).refused(Method::POST, &gifts(ROOM), gift(&id, 4), 422, 20003).await;
+    let answer = server.viewer(VIEWER).ok(Method::POST, &gifts(ROOM), gift(&event_id(), 1)).await;
+    assert_eq!(answer["balance"], "960");
+    server.reconciles().await;
+    server.stop();
+}
+
+/// Messages of a room's event stream.
+pub struct Events {
+    bytes: futures::stream::BoxStream<'static, reqwest::Result<bytes::Bytes>>,
+    text: String,
+}
+
+impl crate::support::Client {
+    /// Opens the room's event stream.
+    pub async fn events(&self, room: i64) -> Events {
+        let answer = self.stream(&format!("/v1/rooms/{room}/events")).await;
+        assert_eq!(answer.status(), 200);
+        Events { bytes: answer.bytes_stream().boxed(), text: String::new() }
+    }
+}
+
+impl Events {
+    /// The data of the next message with this name; fails after ten seconds.
+    pub async fn next_of(&mut self, name: &str) -> Value {
+        let wanted = format!("event: {name}");
+        let limit = std::time::Duration::from_secs(10);
+        tokio::time::timeout(limit, async {
+            loop {
+                while let Some((message, rest)) = self.text.split_once("\n\n") {
+                    let lines: Vec<String> =
+                        message.lines().map(|line| line.replace(":", ": ").replace(":  ", ": ")).collect();
+                    let data = message.lines().find_map(|line| line.strip_prefix("data:")).map(str::to_owned);
+                    self.text = rest.to_owned();
+                    if let (true, Some(data)) = (lines.contains(&wanted), data) {
+                        return serde_json::from_str(&data).unwrap();
+                    }
+                }
+                let bytes = self.bytes.next().await.expect("the stream ended").unwrap();
+                self.text.push_str(std::str::from_utf8(&bytes).unwrap());
+            }
+        })
+        .await
+        .unwrap_or_else(|_| panic!("no {name} within ten seconds"))
+    }
+}

@@ -1,0 +1,92 @@
+//! A plugin is upgraded and rolled back under live traffic, and no request notices.
+
+use std::path::Path;
+use std::time::Duration;
+
+use greenroom_manifest::{embed, extract};
+use reqwest::{Method, StatusCode};
+use serde_json::json;
+use tempfile::TempDir;
+use tokio::time::{Instant, MissedTickBehavior};
+
+use crate::support::{GOLD, ROOM, STREAMER, Server, event_id, gift, gifts, only};
+
+const SWAPS: usize = 50;
+const PER_SECOND: u64 = 1_000;
+const FIRST_VIEWER: i64 = 3001;
+const VIEWERS: i64 = 100;
+const START: i64 = 10_000_000;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fifty_upgrades_and_rollbacks_under_a_thousand_gifts_a_second_fail_no_request() {
+    let data = TempDir::new().unwrap();
+    let plugins = only(&["gift"]);
+    let (first, second) = next_version(plugins.path());
+    let server = Server::start_with(data.path(), plugins.path(), &[]).await;
+    server.open_room(ROOM, &[STREAMER]).await;
+    let mut clients = Vec::new();
+    for viewer in FIRST_VIEWER..FIRST_VIEWER + VIEWERS {
+        server.recharge(viewer, START).await;
+        clients.push(server.viewer(viewer));
+    }
+
+    let stop = tokio_util::sync::CancellationToken::new();
+    let load = tokio::spawn({
+        let stop = stop.clone();
+        async move {
+            let mut every = tokio::time::interval(Duration::from_micros(1_000_000 / PER_SECOND));
+            every.set_missed_tick_behavior(MissedTickBehavior::Burst);
+            let mut requests = Vec::new();
+            for client in clients.into_iter().cycle() {
+                every.tick().await;
+                if stop.is_cancelled() {
+                    break;
+                }
+                requests.push(tokio::spawn(async move {
+                    client.call(Method::POST, &gifts(ROOM), gift(&event_id(), 1)).await
+                }));
+            }
+            requests
+        }
+    });
+
+    let begun = Instant::now();
+    let operator = server.operator();
+    let path = format!("/v1/rooms/{ROOM}/plugins/gift");
+    for swap in 0..SWAPS {
+        let version = if swap % 2 == 0 { &second } else { &first };
+        let answer = operator.ok(Method::PUT, &path, json!({ "enabled": true, "version": version })).await;
+        assert_eq!(answer["version"], json!(version));
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let took = begun.elapsed();
+    stop.cancel();
+    let mut sent = 0;
+    for request in load.await.unwrap() {
+        let (status, answer) = request.await.unwrap();
+        assert_eq!(status, StatusCode::OK, "{answer}");
+        sent += 1;
+    }
+    println!("{SWAPS} swaps in {took:?} under {sent} gifts");
+    assert!(u128::from(sent as u64) * 2 >= took.as_millis(), "the load was less than half of what it should be");
+    let all: Vec<i64> = (FIRST_VIEWER..FIRST_VIEWER + VIEWERS).collect();
+    server.settled(&all).await;
+    let received = server.balance(STREAMER, GOLD).await + server.balance(-2, GOLD).await;
+    assert_eq!(received, sent * 10);
+    server.reconciles().await;
+    server.stop();
+}
+
+/// Adds the gift plugin to the folder a second time, as the version after it, and returns both versions.
+fn next_version(folder: &Path) -> (String, String) {
+    let packed = std::fs::read(folder.join("gift.wasm")).unwrap();
+    let mut manifest = extract(&packed).unwrap();
+    let first = manifest.version.to_string();
+    // A component without anything in it, to learn how long the manifest's section is; it is always the last one.
+    let empty = [0, b'a', b's', b'm', 13, 0, 1, 0];
+    let section_len = embed(&empty, &manifest).unwrap().len() - empty.len();
+    let component = &packed[..packed.len() - section_len];
+    manifest.version.patch += 1;
+    std::fs::write(folder.join("gift-next.wasm"), embed(component, &manifest).unwrap()).unwrap();
+    (first, manifest.version.to_string())
+}

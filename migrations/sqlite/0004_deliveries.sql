@@ -1,0 +1,45 @@
+-- Events that could not be consumed at once. (consumer_group, partition, offset) is the place in the queue.
+
+CREATE TABLE retry (
+    id             INTEGER PRIMARY KEY AUTOINCREMENT,
+    consumer_group TEXT    NOT NULL,
+    "partition"    INTEGER NOT NULL,
+    "offset"       INTEGER NOT NULL,
+    attempt        INTEGER NOT NULL,
+    due_at         INTEGER NOT NULL,
+    reason         TEXT    NOT NULL,
+    event_id       TEXT    NOT NULL,
+    topic          TEXT    NOT NULL,
+    "key"          TEXT    NOT NULL,
+    room_id        INTEGER,
+    created_at     INTEGER NOT NULL,
+    payer_id       INTEGER,
+    asset_type     INTEGER,
+    digest         BLOB,
+    outcome        BLOB,
+    payload        BLOB    NOT NULL,
+    UNIQUE (consumer_group, "partition", "offset")
+) STRICT;
+
+CREATE INDEX retry_by_due ON retry (consumer_group, due_at, id);
+
+CREATE TABLE dead_letter (
+    id             INTEGER PRIMARY KEY AUTOINCREMENT,
+    consumer_group TEXT    NOT NULL,
+    "partition"    INTEGER NOT NULL,
+    "offset"       INTEGER NOT NULL,
+    attempts       INTEGER NOT NULL,
+    at             INTEGER NOT NULL,
+    reason         TEXT    NOT NULL,
+    event_id       TEXT    NOT NULL,
+    topic          TEXT    NOT NULL,
+    "key"          TEXT    NOT NULL,
+    room_id        INTEGER,
+    created_at     INTEGER NOT NULL,
+    payer_id       INTEGER,
+    asset_type     INTEGER,
+    digest         BLOB,
+    outcome        BLOB,
+    payload        BLOB    NOT NULL,
+    UNIQUE (consumer_group, "partition", "offset")
+) STRICT;

@@ -1,0 +1,249 @@
+//! The catalogue: which gifts there are and what they cost.
+//!
+//! Each instance remembers it and looks at the database again after [`FRESH_MS`], so that every process sees a change within a
+//! second. The look costs one small query; the rows are only read if something changed. If the database does not answer, the
+//! remembered catalogue goes on being used. A gift is never removed: what was sent must stay known.
+
+mod seeds;
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use greenroom_sdk::{Amount, Id, Problem, Request, Response, clocks, db, logging, read_json};
+use serde::{Deserialize, Serialize};
+
+use crate::rules::{self, SendRule};
+
+/// How old the remembered catalogue may be.
+const FRESH_MS: u64 = 500;
+
+/// The currency of a gift whose price names none: gold coins.
+pub(crate) const GOLD: u32 = 1;
+
+/// One gift.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Gift {
+    pub(crate) gift_id: Id,
+    pub(crate) name: String,
+    pub(crate) asset_type: u32,
+    pub(crate) price: Amount,
+    pub(crate) unit: String,
+    pub(crate) category: String,
+    pub(crate) icon_url: String,
+    pub(crate) effects_url: String,
+    pub(crate) send_rule: SendRule,
+}
+
+/// What an operator may say of a gift.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct Change {
+    name: String,
+    #[serde(default = "gold")]
+    asset_type: u32,
+    price: Amount,
+    #[serde(default = "gold_coin")]
+    unit: String,
+    #[serde(default = "basic")]
+    category: String,
+    #[serde(default)]
+    icon_url: String,
+    #[serde(default)]
+    effects_url: String,
+    #[serde(default)]
+    send_rule: SendRule,
+}
+
+fn gold() -> u32 {
+    GOLD
+}
+
+fn gold_coin() -> String {
+    "gold coin".into()
+}
+
+fn basic() -> String {
+    "basic".into()
+}
+
+#[derive(Debug, Default)]
+struct Remembered {
+    gifts: BTreeMap<Id, Rc<Gift>>,
+    stamp: Option<i64>,
+    looked_at_ms: u64,
+}
+
+thread_local! {
+    static REMEMBERED: RefCell<Remembered> = RefCell::default();
+}
+
+/// The gift of that id, no older than half a second.
+pub(crate) fn find(gift_id: Id, now_ms: u64) -> Result<Option<Rc<Gift>>, Problem> {
+    with_fresh(now_ms, |gifts| gifts.get(&gift_id).cloned())
+}
+
+fn with_fresh<T>(now_ms: u64, read: impl FnOnce(&BTreeMap<Id, Rc<Gift>>) -> T) -> Result<T, Problem> {
+    REMEMBERED.with(|cell| {
+        let mut remembered = cell.borrow_mut();
+        let is_fresh = remembered.looked_at_ms <= now_ms && now_ms - remembered.looked_at_ms < FRESH_MS;
+        if remembered.stamp.is_none() || !is_fresh {
+            match refresh(&mut remembered) {
+                Ok(()) => remembered.looked_at_ms = now_ms,
+                Err(problem) if remembered.stamp.is_none() => return Err(problem),
+                Err(problem) => {
+                    logging::log(logging::Level::Warn, "catalogue", &format!("an old one is used: {}", problem.detail));
+                }
+            }
+        }
+        Ok(read(&remembered.gifts))
+    })
+}
+
+/// Reads the stamp first: rows that change in between are read again the next time.
+fn refresh(remembered: &mut Remembered) -> Result<(), Problem> {
+    let stamp = match db::query("catalogue-stamp", &[])?.first().map(Vec::as_slice) {
+        Some([db::Value::Integer(stamp)]) => *stamp,
+        other => return Err(Problem::failed(format!("the catalogue's stamp is {other:?}"))),
+    };
+    if remembered.stamp == Some(stamp) {
+        return Ok(());
+    }
+    let mut gifts = BTreeMap::new();
+    for row in db::query("catalogue", &[])? {
+        let gift = Gift::from_row(row).map_err(|e| Problem::failed(format!("catalogue: {e}")))?;
+        gifts.insert(gift.gift_id, Rc::new(gift));
+    }
+    *remembered = Remembered { gifts, stamp: Some(stamp), looked_at_ms: remembered.looked_at_ms };
+    Ok(())
+}
+
+impl Gift {
+    /// From the columns of the statement `catalogue`.
+    fn from_row(row: Vec<db::Value>) -> Result<Self, String> {
+        use db::Value::{Integer, Text};
+        let columns: [db::Value; 9] = row.try_into().map_err(|row: Vec<_>| format!("{} columns", row.len()))?;
+        let [
+            Integer(gift_id),
+            Text(name),
+            Integer(asset_type),
+            Integer(price),
+            Text(unit),
+            Text(category),
+            Text(icon_url),
+            Text(effects_url),
+            Text(send_rule),
+        ] = columns
+        else {
+            return Err("a column is of another kind".into());
+        };
+        Ok(Self {
+            gift_id: Id::new(gift_id).ok_or_else(|| format!("gift id {gift_id}"))?,
+            name,
+            asset_type: u32::try_from(asset_type).map_err(|_| format!("gift {gift_id}: asset type {asset_type}"))?,
+            price: if price > 0 { Amount::new(price) } else { return Err(format!("gift {gift_id}: price {price}")) },
+            unit,
+            category,
+            icon_url,
+            effects_url,
+            send_rule: read_json(send_rule.as_bytes()).map_err(|e| format!("gift {gift_id}: send rule: {e}"))?,
+        })
+    }
+
+    /// The parameters of `seed-gift` and `put-gift`.
+    fn to_params(&self, now_ms: u64) -> Result<Vec<db::Value>, Problem> {
+        use db::Value::{Integer, Text};
+        let rule = serde_json::to_string(&self.send_rule).map_err(|e| Problem::failed(e.to_string()))?;
+        Ok(vec![
+            Integer(self.gift_id.get()),
+            Text(self.name.clone()),
+            Integer(i64::from(self.asset_type)),
+            Integer(self.price.get()),
+            Text(self.unit.clone()),
+            Text(self.category.clone()),
+            Text(self.icon_url.clone()),
+            Text(self.effects_url.clone()),
+            Text(rule),
+            Integer(i64::try_from(now_ms).unwrap_or(i64::MAX)),
+        ])
+    }
+}
+
+/// `GET gifts`: what can be sent in the room, by id, and the categories in order of appearance.
+pub(crate) fn list(request: &Request) -> Result<Response, Problem> {
+    #[derive(Serialize)]
+    struct Answer<'a> {
+        gifts: Vec<&'a Gift>,
+        categories: Vec<&'a str>,
+    }
+
+    request.known_query(&[])?;
+    let context = crate::context(request)?;
+    let room_id = context.room()?.room_id;
+    with_fresh(request.now_ms, |all| {
+        let sendable =
+            |gift: &&Gift| rules::check_room(&context.config, &gift.send_rule, gift.gift_id, room_id).is_ok();
+        let gifts: Vec<&Gift> = all.values().map(AsRef::as_ref).filter(sendable).collect();
+        let mut categories = Vec::new();
+        for gift in &gifts {
+            if !categories.contains(&gift.category.as_str()) {
+                categories.push(gift.category.as_str());
+            }
+        }
+        Response::json(&Answer { gifts, categories })
+    })?
+}
+
+/// `PUT gifts/{giftId}`: adds or changes a gift.
+pub(crate) fn put(request: &Request) -> Result<Response, Problem> {
+    let gift = request.json::<Change>()?.into_gift(request.id_param("giftId")?)?;
+    let step =
+        db::Step { statement: "put-gift".into(), params: gift.to_params(request.now_ms)?, expected_rows: Some(1) };
+    match db::transact(&[step]) {
+        Ok(_) => {}
+        Err(db::Error::UnexpectedRows(_)) => {
+            return Err(Problem::invalid("body: `assetType` of a gift cannot be changed; make another gift"));
+        }
+        Err(error) => return Err(error.into()),
+    }
+    REMEMBERED.with(|cell| cell.borrow_mut().looked_at_ms = 0);
+    Response::json(&gift)
+}
+
+impl Change {
+    fn into_gift(self, gift_id: Id) -> Result<Gift, Problem> {
+        let texts = [
+            ("name", &self.name, 1, 64),
+            ("unit", &self.unit, 0, 32),
+            ("category", &self.category, 1, 32),
+            ("iconUrl", &self.icon_url, 0, 512),
+            ("effectsUrl", &self.effects_url, 0, 512),
+        ];
+        for (field, text, least, most) in texts {
+            if !(least..=most).contains(&text.chars().count()) {
+                return Err(Problem::invalid(format!("body: `{field}` must have {least} to {most} characters")));
+            }
+        }
+        if self.price <= Amount::ZERO {
+            return Err(Problem::invalid("body: `price` must be 1 or more"));
+        }
+        if self.asset_type == 0 || i32::try_from(self.asset_type).is_err() {
+            return Err(Problem::invalid("body: `assetType` must be from 1 to 2147483647"));
+        }
+        let Self { name, asset_type, price, unit, category, icon_url, effects_url, send_rule } = self;
+        Ok(Gift { gift_id, name, asset_type, price, unit, category, icon_url, effects_url, send_rule })
+    }
+}
+
+/// Puts the first gifts into an installation that does not have them; what an operator changed stays.
+pub(crate) fn seed() -> Result<(), String> {
+    let now = clocks::wall_clock::now();
+    let now_ms = now.seconds * 1_000 + u64::from(now.nanoseconds / 1_000_000);
+    let mut steps = Vec::new();
+    for gift in seeds::gifts() {
+        let params = gift.to_params(now_ms).map_err(|problem| problem.detail)?;
+        steps.push(db::Step { statement: "seed-gift".into(), params, expected_rows: None });
+    }
+    db::transact(&steps).map(|_| ()).map_err(|e| format!("the first gifts cannot be written: {e}"))
+}

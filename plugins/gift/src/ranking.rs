@@ -1,0 +1,191 @@
+//! Contribution rankings: who spent how much in a stream, on a day, in a week (UTC), for each asset type.
+//!
+//! Counted after the books are written, one atomic step for each room and partition of a batch. A gift counts exactly once
+//! although a batch may come again: the step also remembers, beside the rankings, the fingerprints of the last gifts it
+//! counted, and a gift whose books were there already counts only if it is not among them. (It is there and not among them if a
+//! crash came between books and ranking.) The memory holds the batch and [`REMEMBERED_MIN`] gifts before it.
+
+use std::collections::BTreeMap;
+
+use greenroom_sdk::{Amount, Problem, Request, Response, cache, logging};
+use serde::Serialize;
+
+use crate::calendar;
+
+/// How many counted gifts are remembered besides those of the last batch: 1 KiB for each room and partition.
+const REMEMBERED_MIN: usize = 128;
+const FINGERPRINT_LEN: usize = 8;
+const HOUR_MS: u32 = 3_600_000;
+/// A ranking of a stream or a week is kept so long after its last gift.
+const LONG_TTL_MS: u32 = 30 * 24 * HOUR_MS;
+/// A ranking of a day.
+const DAY_TTL_MS: u32 = 8 * 24 * HOUR_MS;
+/// A gift is not kept from its settlement for ever because a ranking cannot be written.
+const ATTEMPTS_MAX: u32 = 5;
+/// How often a step is tried again because another process counted in between.
+const CONFLICTS_MAX: u32 = 3;
+
+/// What one gift adds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Contribution {
+    /// The message's place in the batch.
+    pub(crate) index: usize,
+    /// Of the message.
+    pub(crate) attempt: u32,
+    pub(crate) partition: u32,
+    pub(crate) room_id: i64,
+    pub(crate) user_id: i64,
+    pub(crate) asset_type: u32,
+    pub(crate) amount: i64,
+    pub(crate) stream_id: Box<str>,
+    pub(crate) at_ms: u64,
+    pub(crate) fingerprint: [u8; FINGERPRINT_LEN],
+    /// Its books were there before this batch.
+    pub(crate) is_repeated: bool,
+}
+
+/// Tells one event from another in the short memory: 64-bit FNV-1a over payer and event id.
+pub(crate) fn fingerprint(payer: i64, event_id: &str) -> [u8; FINGERPRINT_LEN] {
+    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
+    for byte in payer.to_le_bytes().iter().chain(event_id.as_bytes()) {
+        hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    }
+    hash.to_le_bytes()
+}
+
+/// Counts. Returns the places of those that must come again.
+pub(crate) fn count(contributions: &[Contribution]) -> Vec<usize> {
+    let mut groups: BTreeMap<(i64, u32), Vec<&Contribution>> = BTreeMap::new();
+    for contribution in contributions {
+        groups.entry((contribution.room_id, contribution.partition)).or_default().push(contribution);
+    }
+    let mut again = Vec::new();
+    for ((room_id, partition), group) in groups {
+        let Err(error) = count_group(room_id, partition, &group) else { continue };
+        logging::log(logging::Level::Warn, "ranking", &format!("room {room_id}: not counted: {error}"));
+        again.extend(group.iter().filter(|c| c.attempt < ATTEMPTS_MAX).map(|c| c.index));
+    }
+    again
+}
+
+fn count_group(room_id: i64, partition: u32, group: &[&Contribution]) -> Result<(), cache::Error> {
+    let shard = format!("room/{room_id}");
+    let key = format!("counted/{partition}");
+    for _ in 0..CONFLICTS_MAX {
+        let seen = cache::get(&shard, &key)?;
+        let Some(step) = Step::plan(seen.as_deref().unwrap_or_default(), group) else { return Ok(()) };
+        let mut writes = step.writes;
+        writes.push(cache::Write::Put(cache::Put { key: key.clone(), value: step.seen, ttl_ms: Some(LONG_TTL_MS) }));
+        let check = cache::Check { key: key.clone(), expected: seen };
+        if !matches!(cache::commit(&shard, None, &[check], &writes)?, cache::Outcome::CheckFailed(_)) {
+            return Ok(());
+        }
+    }
+    Err(cache::Error::Overloaded)
+}
+
+/// What is to be written for one group.
+#[derive(Debug)]
+struct Step {
+    writes: Vec<cache::Write>,
+    seen: Vec<u8>,
+}
+
+impl Step {
+    /// None if there is nothing to count.
+    fn plan(seen: &[u8], group: &[&Contribution]) -> Option<Self> {
+        let is_seen = |c: &Contribution| seen.chunks_exact(FINGERPRINT_LEN).any(|known| known == c.fingerprint);
+        let new: Vec<&&Contribution> = group.iter().filter(|c| !(c.is_repeated && is_seen(c))).collect();
+        if new.is_empty() {
+            return None;
+        }
+        let mut scores: BTreeMap<(String, i64, u32), i64> = BTreeMap::new();
+        for contribution in &new {
+            for (key, ttl_ms) in keys(contribution) {
+                let score = scores.entry((key, contribution.user_id, ttl_ms)).or_default();
+                *score = score.saturating_add(contribution.amount);
+            }
+        }
+        let writes = scores.into_iter().map(|((key, user_id, ttl_ms), delta)| {
+            let member = user_id.to_string();
+            cache::Write::RankAdd(cache::Score { key, member, delta, ttl_ms: Some(ttl_ms) })
+        });
+        let fresh: Vec<u8> = group.iter().filter(|c| !is_seen(c)).flat_map(|c| c.fingerprint).collect();
+        // The whole batch stays in memory, those that were seen before too: it may come again in other portions.
+        let keep = group.len().saturating_sub(fresh.len() / FINGERPRINT_LEN) + REMEMBERED_MIN;
+        let drop = seen.len().saturating_sub(keep * FINGERPRINT_LEN);
+        let mut memory = seen.get(drop..).unwrap_or_default().to_vec();
+        memory.extend(fresh);
+        Some(Self { writes: writes.collect(), seen: memory })
+    }
+}
+
+fn keys(contribution: &Contribution) -> [(String, u32); 3] {
+    let Contribution { asset_type, at_ms, stream_id, .. } = contribution;
+    [
+        (stream_key(*asset_type, stream_id), LONG_TTL_MS),
+        (day_key(*asset_type, *at_ms), DAY_TTL_MS),
+        (week_key(*asset_type, *at_ms), LONG_TTL_MS),
+    ]
+}
+
+fn stream_key(asset_type: u32, stream_id: &str) -> String {
+    format!("rank/{asset_type}/stream/{stream_id}")
+}
+
+fn day_key(asset_type: u32, at_ms: u64) -> String {
+    format!("rank/{asset_type}/day/{}", calendar::date(at_ms))
+}
+
+fn week_key(asset_type: u32, at_ms: u64) -> String {
+    format!("rank/{asset_type}/week/{}", calendar::week(at_ms))
+}
+
+/// `GET gifts/ranking`.
+pub(crate) fn show(request: &Request) -> Result<Response, Problem> {
+    request.known_query(&["period", "limit", "assetType"])?;
+    let context = crate::context(request)?;
+    let room = context.room()?;
+    let asset_type = request.query_number("assetType", crate::catalogue::GOLD, 1..=i32::MAX.unsigned_abs())?;
+    let limit = request.query_number("limit", 20, 1..=100)?;
+    let period = request.query_param("period").unwrap_or("stream");
+    let key = match period {
+        "stream" => match &room.stream {
+            Some(stream) => stream_key(asset_type, &stream.id),
+            None => {
+                return Err(Problem::new(409, 10002, "stream-not-live", "the room has no stream; ask for day or week"));
+            }
+        },
+        "day" => day_key(asset_type, request.now_ms),
+        "week" => week_key(asset_type, request.now_ms),
+        _ => return Err(Problem::invalid("query: `period` must be stream, day or week")),
+    };
+    let shard = format!("room/{}", room.room_id);
+    let ranking = cache::top(&shard, &key, 0, limit)?.into_iter().map(Place::from).collect();
+    let me = cache::rank(&shard, &key, &request.caller.user_id.to_string())?.map(Place::from);
+    Response::json(&Answer { period, asset_type, ranking, me })
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer<'a> {
+    period: &'a str,
+    asset_type: u32,
+    ranking: Vec<Place>,
+    /// The caller's own place, wherever it is.
+    me: Option<Place>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Place {
+    rank: u32,
+    user_id: String,
+    score: Amount,
+}
+
+impl From<cache::Ranked> for Place {
+    fn from(ranked: cache::Ranked) -> Self {
+        Self { rank: ranked.rank, user_id: ranked.member, score: Amount::new(ranked.score) }
+    }
+}

@@ -1,0 +1,106 @@
+//! What a viewer asks for, read strictly: unknown fields, fractions, duplicates and strange characters are refused.
+
+use greenroom_sdk::{Amount, Id, Problem, Request};
+use serde::Deserialize;
+
+use crate::rules::RECEIVERS_MAX;
+
+const EVENT_ID_LEN_MAX: usize = 64;
+const COMBO_ID_LEN_MAX: usize = 32;
+
+/// A checked request. Receivers are in ascending order.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct Ask {
+    event_id: String,
+    gift_id: Id,
+    count: u32,
+    #[serde(default)]
+    to_user_ids: Option<Vec<Id>>,
+    #[serde(default)]
+    combo_id: Option<String>,
+    #[serde(default)]
+    combo_end: bool,
+    #[serde(default)]
+    expected_total: Option<Amount>,
+}
+
+impl Ask {
+    /// Reads and checks the body.
+    pub(super) fn read(request: &Request) -> Result<Self, Problem> {
+        let mut ask: Self = request.json()?;
+        if !is_name(&ask.event_id, EVENT_ID_LEN_MAX) {
+            return Err(Problem::invalid("body: `eventId` must have 1 to 64 characters of A-Z a-z 0-9 - _ . :"));
+        }
+        if ask.count == 0 {
+            return Err(Problem::invalid("body: `count` must be 1 or more"));
+        }
+        if ask.combo_id.as_deref().is_some_and(|id| !is_name(id, COMBO_ID_LEN_MAX)) {
+            return Err(Problem::invalid("body: `comboId` must have 1 to 32 characters of A-Z a-z 0-9 - _ . :"));
+        }
+        if ask.combo_end && ask.combo_id.is_none() {
+            return Err(Problem::invalid("body: `comboEnd` needs a `comboId`"));
+        }
+        if let Some(receivers) = &mut ask.to_user_ids {
+            let named = receivers.len();
+            receivers.sort_unstable();
+            receivers.dedup();
+            if receivers.len() != named {
+                return Err(Problem::invalid("body: `toUserIds` names somebody twice"));
+            }
+            if !(1..=RECEIVERS_MAX).contains(&named) {
+                return Err(Problem::invalid(format!("body: `toUserIds` must name 1 to {RECEIVERS_MAX} streamers")));
+            }
+        }
+        Ok(ask)
+    }
+
+    /// The canonical form of what was asked for: the same for a repetition in whatever order and notation, different for
+    /// anything else. Prices are not part of it.
+    pub(super) fn content(&self, room_id: i64) -> Vec<u8> {
+        use std::fmt::Write;
+        let mut text = format!("{room_id}|{}|{}|", self.gift_id, self.count);
+        for id in self.to_user_ids.iter().flatten() {
+            // Writing to a string cannot fail.
+            let _ = write!(text, "{id},");
+        }
+        text.push('|');
+        text.push_str(self.combo_id.as_deref().unwrap_or_default());
+        text.push('|');
+        text.push(if self.combo_end { '1' } else { '0' });
+        text.into_bytes()
+    }
+
+    pub(super) fn event_id(&self) -> &str {
+        &self.event_id
+    }
+
+    pub(super) fn gift_id(&self) -> Id {
+        self.gift_id
+    }
+
+    pub(super) fn count(&self) -> u32 {
+        self.count
+    }
+
+    pub(super) fn to_user_ids(&self) -> Option<&[Id]> {
+        self.to_user_ids.as_deref()
+    }
+
+    pub(super) fn combo_id(&self) -> Option<&str> {
+        self.combo_id.as_deref()
+    }
+
+    pub(super) fn is_combo_end(&self) -> bool {
+        self.combo_end
+    }
+
+    pub(super) fn expected_total(&self) -> Option<Amount> {
+        self.expected_total
+    }
+}
+
+fn is_name(text: &str, len_max: usize) -> bool {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b':');
+    !text.is_empty() && text.len() <= len_max && text.bytes().all(allowed)
+}
