@@ -14,6 +14,7 @@ mod load;
 mod message;
 mod outcomes;
 mod pace;
+mod pacer;
 mod plan;
 mod progress;
 mod report;
@@ -34,6 +35,7 @@ use bare::Bare;
 use load::{Load, Running};
 use outcomes::Outcomes;
 use pace::Pace;
+use pacer::Pacer;
 use plan::{Plan, Shape};
 use report::{Heading, Report};
 use setup::{Api, Signer, Stage};
@@ -242,6 +244,7 @@ fn load(args: &Args, cast: message::Cast) -> Arc<Load> {
         cast,
         plan: Mutex::new(Plan::new(args.seed, shape)),
         pace: args.rate.map_or(Pace::Unlimited, Pace::Rate),
+        pacer: Pacer::new(),
         outcomes: Outcomes::new(args.gifts_max, args.viewers),
         duration: Duration::from_secs(args.duration),
         stop: CancellationToken::new(),
@@ -249,7 +252,7 @@ fn load(args: &Args, cast: message::Cast) -> Arc<Load> {
 }
 
 fn heading(args: &Args, target: String) -> Heading {
-    let pace = args.rate.map_or_else(|| "closed".into(), |rate| format!("open, {rate}/s,"));
+    let pace = args.rate.map_or_else(|| "closed".into(), |rate| format!("open, {rate}/s"));
     Heading { target, pace, connections: args.connections }
 }
 
