@@ -14,6 +14,7 @@ mod load;
 mod message;
 mod outcomes;
 mod pace;
+mod pacer;
 mod plan;
 mod progress;
 mod report;
@@ -29,11 +30,12 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use audit::Money;
+use audit::{Callers, Money};
 use bare::Bare;
 use load::{Load, Running};
 use outcomes::Outcomes;
 use pace::Pace;
+use pacer::Pacer;
 use plan::{Plan, Shape};
 use report::{Heading, Report};
 use setup::{Api, Signer, Stage};
@@ -187,10 +189,11 @@ async fn run_server(args: &Args) -> Result<Report, Error> {
     let load = load(args, cast);
     let (tally, took) = measure(&load, args).await;
     let acknowledged = load.outcomes.acknowledged();
-    let api = Api::new(&authority, signer.token(1, "service", now_ms)?);
+    let caller = |role| signer.token(1, role, now_ms).map(|token| Api::new(&authority, token));
+    let callers = Callers { service: caller("service")?, operator: caller("operator")? };
     let money = Money { asset_type: args.asset_type, recharged: args.balance };
     let patience = Duration::from_secs(args.patience);
-    let audit = audit::audit(&load, &tally.unclear, tally.forgotten, api, money, patience);
+    let audit = audit::audit(&load, &tally.unclear, tally.forgotten, callers, money, patience);
     let audit = progress::during("settling and audit", audit).await?;
     Ok(Report::new(heading(args, authority), tally, acknowledged, took, Some(audit)))
 }
@@ -241,6 +244,7 @@ fn load(args: &Args, cast: message::Cast) -> Arc<Load> {
         cast,
         plan: Mutex::new(Plan::new(args.seed, shape)),
         pace: args.rate.map_or(Pace::Unlimited, Pace::Rate),
+        pacer: Pacer::new(),
         outcomes: Outcomes::new(args.gifts_max, args.viewers),
         duration: Duration::from_secs(args.duration),
         stop: CancellationToken::new(),
@@ -248,7 +252,7 @@ fn load(args: &Args, cast: message::Cast) -> Arc<Load> {
 }
 
 fn heading(args: &Args, target: String) -> Heading {
-    let pace = args.rate.map_or_else(|| "closed".into(), |rate| format!("open, {rate}/s,"));
+    let pace = args.rate.map_or_else(|| "closed".into(), |rate| format!("open, {rate}/s"));
     Heading { target, pace, connections: args.connections }
 }
 

@@ -2,10 +2,14 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
+mod bench;
 mod check;
+mod demo;
+mod http;
 mod pack;
 mod plugins;
 mod progress;
+mod server;
 mod suites;
 mod wasm_target;
 mod workspace;
@@ -34,6 +38,10 @@ enum Task {
         #[arg(last = true)]
         filter: Vec<String>,
     },
+    /// Starts a server with a live room and a viewer with money, and says what to try.
+    Run(demo::Args),
+    /// Measures every speed that the documents claim, beside its limit.
+    Bench(bench::Args),
     /// Checks formatting, lints, documentation and dependencies.
     Check,
 }
@@ -54,6 +62,8 @@ fn run(task: Task) -> anyhow::Result<()> {
     match task {
         Task::Plugins => plugins::run(&workspace).map(|_| ()),
         Task::Test { filter } => suites::run(&workspace, &filter),
+        Task::Run(args) => demo::run(&workspace, &args),
+        Task::Bench(args) => bench::run(&workspace, &args),
         Task::Check => check::run(&workspace),
     }
 }

@@ -17,8 +17,8 @@ use crate::progress::{Step, run_quietly};
 use crate::workspace::cargo;
 use machine::{Machine, Privilege, Rustup, TARGET};
 
-/// Debian's compiler, cargo and library sources.
-const DEBIAN_PACKAGES: [&str; 3] = ["rustc-web", "cargo-web", "rust-web-src"];
+/// Debian's compiler, cargo, library sources, and the name under which the compiler finds its linker.
+const DEBIAN_PACKAGES: [&str; 4] = ["rustc-web", "cargo-web", "rust-web-src", "rust-web-llvm"];
 const DEBIAN_CARGO: &str = "/usr/bin/cargo";
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 /// A mirror that does not answer must not hold up a first build; a standard library is 20 MB.
@@ -151,10 +151,19 @@ fn add_with_rustup() -> anyhow::Result<Toolchain> {
 fn install_debian(privilege: Privilege) -> anyhow::Result<Toolchain> {
     let step = Step::start(format!("installing {} with apt", DEBIAN_PACKAGES.join(", ")));
     run_quietly(&mut apt(privilege, &["update"]), APT_TIMEOUT)?;
-    let mut install = apt(privilege, &["install", "--yes", "--no-install-recommends"]);
-    run_quietly(install.args(DEBIAN_PACKAGES), APT_TIMEOUT)?;
+    let install = |packages: &[&str]| {
+        let mut install = apt(privilege, &["install", "--yes", "--no-install-recommends"]);
+        run_quietly(install.args(packages), APT_TIMEOUT)
+    };
+    install(&DEBIAN_PACKAGES)?;
+    if machine::linker().is_none() {
+        install(&[&machine::linker_package()])?;
+    }
     if !machine::debian_builds_std() {
-        bail!("apt installed {}, but they are older than this workspace needs", DEBIAN_PACKAGES.join(", "));
+        bail!(
+            "apt installed {}, but they are older than this workspace needs, or have no linker",
+            DEBIAN_PACKAGES.join(", ")
+        );
     }
     step.done("installed");
     Ok(Toolchain::Debian { linker: machine::linker() })
@@ -184,7 +193,7 @@ fn advice(machine: &Machine, failures: &[String]) -> String {
         Rustup::MayInstall => lines.push(format!("- `rustup target add {TARGET}`")),
     }
     if machine.has_apt {
-        let packages = DEBIAN_PACKAGES.join(" ");
+        let packages = format!("{} {}", DEBIAN_PACKAGES.join(" "), machine::linker_package());
         lines.push(format!(
             "- `sudo apt-get update && sudo apt-get install {packages}` (Debian 12 with its security updates)"
         ));

@@ -2,7 +2,7 @@
 //!
 //! First the gifts whose answer was lost are sent again, as any client would, until their outcome is known. Then, for each
 //! viewer, nothing may be held any more, and the balance must be what was recharged less what was acknowledged.
-//! Both waits are bounded. It looks from outside; `greenroom reconcile` looks at the books.
+//! Both waits are bounded. At last the server's own reconciliation, if it offers one, must find no difference.
 
 use std::time::Duration;
 
@@ -38,6 +38,8 @@ pub(super) struct Audit {
     pub(super) wrong_balances: u64,
     /// From the end of the load until nothing was held, in milliseconds.
     pub(super) settle_ms: u64,
+    /// Differences that the server's own reconciliation found; none if it offers none.
+    pub(super) differences: Option<usize>,
     /// The first faults in words.
     pub(super) faults: Vec<String>,
 }
@@ -46,6 +48,7 @@ impl Audit {
     /// Whether everything is as it must be.
     pub(super) fn is_clean(&self) -> bool {
         self.acknowledged_twice + self.unclear + self.unsettled + self.wrong_balances == 0
+            && self.differences.unwrap_or(0) == 0
     }
 }
 
@@ -61,11 +64,12 @@ pub(super) async fn audit(
     load: &Load,
     unclear: &[Gift],
     forgotten: u64,
-    mut api: Api,
+    callers: Callers,
     money: Money,
     patience: Duration,
 ) -> Result<Audit, Error> {
     let loaded = Instant::now();
+    let Callers { mut service, mut operator } = callers;
     let unknown = clear_up(load, unclear, loaded + patience).await + forgotten;
     let mut audit = Audit {
         viewers: load.cast.viewers.len(),
@@ -75,16 +79,30 @@ pub(super) async fn audit(
         unsettled: 0,
         wrong_balances: 0,
         settle_ms: 0,
+        differences: None,
         faults: Vec::new(),
     };
     let deadline = Instant::now() + patience;
     for (index, viewer) in load.cast.viewers.iter().enumerate() {
-        let assets = settled(&mut api, *viewer, money.asset_type, deadline).await?;
+        let assets = settled(&mut service, *viewer, money.asset_type, deadline).await?;
         let expected = money.recharged.saturating_sub(load.outcomes.spent(index));
         audit.compare(*viewer, assets, expected);
     }
     audit.settle_ms = u64::try_from(loaded.elapsed().as_millis()).unwrap_or(u64::MAX);
+    audit.differences = match operator.call("GET", "/v1/reconciliation", None).await {
+        Ok(books) => books.get("differences").and_then(Value::as_array).map(Vec::len),
+        Err(Error::Refused { status: 404, .. }) => None,
+        Err(error) => return Err(error),
+    };
     Ok(audit)
+}
+
+/// Who asks.
+pub(super) struct Callers {
+    /// For the viewers' assets.
+    pub(super) service: Api,
+    /// For the server's own reconciliation.
+    pub(super) operator: Api,
 }
 
 /// What each viewer was given.
@@ -137,7 +155,7 @@ async fn settled(api: &mut Api, viewer: i64, asset_type: u32, deadline: Instant)
     let path = format!("/v1/users/{viewer}/assets");
     loop {
         let answer = api.call("GET", &path, None).await?;
-        let assets = assets(&answer, asset_type).ok_or_else(|| Error::NoAssets { viewer })?;
+        let assets = assets(&answer, asset_type).ok_or(Error::NoAssets { viewer })?;
         if assets.held == 0 || Instant::now() >= deadline {
             return Ok(assets);
         }
@@ -188,6 +206,7 @@ mod tests {
             unsettled: 0,
             wrong_balances: 0,
             settle_ms: 0,
+            differences: None,
             faults: Vec::new(),
         };
         audit.compare(1, Assets { spendable: 990, held: 0 }, 990);

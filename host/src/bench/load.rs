@@ -1,4 +1,4 @@
-//! The load itself: connections that take the next request of the plan, wait until it is due, send it, and note the answer.
+//! The load itself: connections that take the next request that is due, send it, and note the answer.
 //!
 //! A free connection takes the request that is due next, so a slow answer holds up only its own connection; if all are busy,
 //! requests wait, and their waiting is in their latency. Bounded by the plan, by the end of the run and by a time-out a request.
@@ -8,14 +8,15 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::http1::{self, Connection};
 use super::message::{Cast, Verdict, verdict};
 use super::outcomes::Outcomes;
 use super::pace::Pace;
-use super::plan::{Gift, Plan};
+use super::pacer::{Pacer, Times};
+use super::plan::{Gift, Plan, Request};
 use super::tally::Tally;
 
 /// A request without an answer for so long has none; its outcome is asked for after the run.
@@ -28,6 +29,7 @@ pub(super) struct Load {
     pub(super) cast: Cast,
     pub(super) plan: Mutex<Plan>,
     pub(super) pace: Pace,
+    pub(super) pacer: Pacer,
     pub(super) outcomes: Outcomes,
     pub(super) duration: Duration,
     /// Stops the run early; what is under way is still answered.
@@ -41,14 +43,19 @@ pub(super) struct Running {
 }
 
 impl Running {
-    /// Starts `connections` connections.
+    /// Starts `connections` connections, and in an open loop the pacer.
     pub(super) fn start(load: &Arc<Load>, connections: u32) -> Self {
         let start = Instant::now();
+        let times = Times { start, end: start + load.duration };
         let mut running = Self { tasks: JoinSet::new(), tallies: Vec::new() };
         for _ in 0..connections {
             let tally = Arc::new(Mutex::new(Tally::new()));
             running.tallies.push(Arc::clone(&tally));
-            running.tasks.spawn(work(Arc::clone(load), start, tally));
+            running.tasks.spawn(work(Arc::clone(load), times, tally));
+        }
+        if load.pace != Pace::Unlimited {
+            let load = Arc::clone(load);
+            running.tasks.spawn_blocking(move || load.pacer.run(&load.plan, load.pace, times, &load.stop, connections));
         }
         running
     }
@@ -68,19 +75,10 @@ impl Running {
     }
 }
 
-async fn work(load: Arc<Load>, start: Instant, tally: Arc<Mutex<Tally>>) {
+async fn work(load: Arc<Load>, times: Times, tally: Arc<Mutex<Tally>>) {
     let mut client = Client::new(&load.cast.authority);
-    loop {
-        let Some(request) = load.plan.lock().next() else { return };
-        let due = load.pace.due(request.slot).map_or_else(Instant::now, |after| start + after);
-        if due >= start + load.duration {
-            return;
-        }
-        tokio::select! {
-            biased;
-            () = load.stop.cancelled() => return,
-            () = wait(due) => {}
-        }
+    while let Some(request) = load.next(times).await {
+        let due = times.due(load.pace, request);
         let sent = Instant::now();
         let result = client.send(&load.cast, &request.gift).await;
         let done = Instant::now();
@@ -92,10 +90,17 @@ async fn work(load: Arc<Load>, start: Instant, tally: Arc<Mutex<Tally>>) {
     }
 }
 
-/// A task that never waits for long gives the others their turn through its socket.
-async fn wait(due: Instant) {
-    if due > Instant::now() {
-        sleep_until(due).await;
+impl Load {
+    /// The next request that is due; none at the end.
+    async fn next(&self, times: Times) -> Option<Request> {
+        if self.stop.is_cancelled() {
+            return None;
+        }
+        match self.pace {
+            Pace::Rate(_) => self.pacer.take().await,
+            Pace::Unlimited if Instant::now() >= times.end => None,
+            Pace::Unlimited => self.plan.lock().next(),
+        }
     }
 }
 

@@ -102,7 +102,7 @@ fn rate(count: u64, seconds: f64) -> f64 {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}, {} connections, {} loop, {:.1} s", self.target, self.connections, self.pace, self.seconds)?;
+        writeln!(f, "{}, {} connections, loop: {}, {:.1} s", self.target, self.connections, self.pace, self.seconds)?;
         writeln!(f, "  answers        {:>10}   {:>9.0} /s", self.answers, self.answers_per_s)?;
         writeln!(f, "  gifts          {:>10}   {:>9.0} /s", self.acknowledged, self.acknowledged_per_s)?;
         if let Some(settled) = self.settled_per_s {
@@ -139,6 +139,10 @@ fn write_audit(f: &mut fmt::Formatter<'_>, audit: &Audit) -> fmt::Result {
             f,
             "  {acknowledged_twice} acknowledged twice, {unclear} unclear, {unsettled} viewers unsettled, {wrong_balances} with a wrong balance"
         )?;
+    }
+    match audit.differences {
+        Some(differences) => writeln!(f, "  the server's own reconciliation finds {differences} differences")?,
+        None => writeln!(f, "  the server offers no reconciliation")?,
     }
     audit.faults.iter().try_for_each(|fault| writeln!(f, "    {fault}"))
 }

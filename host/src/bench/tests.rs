@@ -1,6 +1,6 @@
 //! The generator against real servers: bare axum, and a small ledger that can be made to cheat.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -58,16 +58,22 @@ enum Flaw {
     KeepsHold,
 }
 
+#[derive(Default)]
+struct Books {
+    balances: HashMap<String, i64>,
+    paid: HashSet<String>,
+}
+
 /// A ledger of balances and of the gifts that were paid, behind the interface that the generator uses.
 #[derive(Clone)]
 struct Small {
     flaw: Flaw,
-    books: Arc<Mutex<(HashMap<String, i64>, HashMap<String, ()>)>>,
+    books: Arc<Mutex<Books>>,
 }
 
 async fn recharge(State(small): State<Small>, Json(body): Json<Value>) -> Json<Value> {
     let amount: i64 = body["amount"].as_str().unwrap().parse().unwrap();
-    small.books.lock().0.insert(body["userId"].as_str().unwrap().into(), amount);
+    small.books.lock().balances.insert(body["userId"].as_str().unwrap().into(), amount);
     Json(json!({}))
 }
 
@@ -76,8 +82,8 @@ async fn gift(State(small): State<Small>, headers: HeaderMap, Json(body): Json<V
     let key = jsonwebtoken::DecodingKey::from_secret(SECRET.as_bytes());
     let viewer: HashMap<String, Value> =
         jsonwebtoken::decode(token, &key, &jsonwebtoken::Validation::default()).unwrap().claims;
-    let (balances, paid) = &mut *small.books.lock();
-    let replayed = paid.insert(body["eventId"].as_str().unwrap().into(), ()).is_some();
+    let Books { balances, paid } = &mut *small.books.lock();
+    let replayed = !paid.insert(body["eventId"].as_str().unwrap().into());
     if !replayed || small.flaw == Flaw::PaysTwice {
         *balances.get_mut(viewer["sub"].as_str().unwrap()).unwrap() -= 10;
     }
@@ -89,7 +95,7 @@ async fn gift(State(small): State<Small>, headers: HeaderMap, Json(body): Json<V
 
 async fn assets(State(small): State<Small>, Path(user): Path<String>) -> Json<Value> {
     let held = if small.flaw == Flaw::KeepsHold { "10" } else { "0" };
-    let balance = small.books.lock().0[&user].to_string();
+    let balance = small.books.lock().balances[&user].to_string();
     Json(json!({ "userId": user, "assets": [{ "assetType": 1, "spendable": balance, "held": held }] }))
 }
 

@@ -29,7 +29,8 @@ pub struct House {
 
 impl House {
     pub async fn open(dir: &TempDir) -> Self {
-        let settings = embedded::Settings { lease_lifetime: Duration::from_millis(50), ..embedded::Settings::new(dir.path()) };
+        let settings =
+            embedded::Settings { lease_lifetime: Duration::from_millis(50), ..embedded::Settings::new(dir.path()) };
         let embedded = embedded::open(settings).await.unwrap();
         let db = Sqlite::open(&dir.path().join("greenroom.db")).await.unwrap();
         embedded.recover(&db.waiting().await.unwrap());

@@ -11,6 +11,7 @@ use crate::progress::run_quietly;
 pub(super) const TARGET: &str = "wasm32-unknown-unknown";
 /// The oldest minor version of Rust 1 that compiles this workspace, as `rust-version` in `Cargo.toml`.
 const RUST_MINOR_MIN: u32 = 95;
+const DEBIAN_LLD: &str = "/usr/bin/rust-lld";
 const LOOK_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The facts that decide.
@@ -66,13 +67,19 @@ pub(super) fn active_has_target() -> bool {
     entries.into_iter().flatten().flatten().any(|entry| entry.file_name().to_string_lossy().starts_with("libstd-"))
 }
 
-/// Whether Debian's compiler is there, new enough, and has the sources of its standard library.
+/// Whether Debian's compiler is there, new enough, and has the sources of its standard library and a linker.
 pub(super) fn debian_builds_std() -> bool {
     let new_enough =
         says(DEBIAN_RUSTC, &["--version"]).and_then(|line| minor(&line)).is_some_and(|m| m >= RUST_MINOR_MIN);
     let sysroot = says(DEBIAN_RUSTC, &["--print", "sysroot"]).unwrap_or_default();
     let sources = Path::new(&sysroot).join("lib/rustlib/src/rust/library/std/Cargo.toml");
-    new_enough && sources.is_file() && Path::new(DEBIAN_CARGO).is_file()
+    new_enough && sources.is_file() && Path::new(DEBIAN_CARGO).is_file() && linker().is_some()
+}
+
+/// The package with the linker: `rust-lld` is a link to a program of another package, which has the program's name.
+pub(super) fn linker_package() -> String {
+    let program = std::fs::read_link(DEBIAN_LLD).ok().and_then(|program| program.file_name().map(ToOwned::to_owned));
+    program.map_or_else(|| "lld".into(), |name| name.to_string_lossy().into_owned())
 }
 
 /// A linker for wasm32: the active toolchain's, else one of Debian's.
@@ -80,7 +87,7 @@ pub(super) fn linker() -> Option<PathBuf> {
     let sysroot = says("rustc", &["--print", "sysroot"]).unwrap_or_default();
     let hosts = std::fs::read_dir(Path::new(&sysroot).join("lib/rustlib")).into_iter().flatten().flatten();
     let own = hosts.map(|host| host.path().join("bin/rust-lld"));
-    own.chain(["/usr/bin/rust-lld", "/usr/bin/wasm-ld"].map(PathBuf::from)).find(|linker| linker.is_file())
+    own.chain([DEBIAN_LLD, "/usr/bin/wasm-ld"].map(PathBuf::from)).find(|linker| linker.is_file())
 }
 
 fn rustup() -> Rustup {

@@ -1,0 +1,136 @@
+//! `cargo xtask run`: a server with a live room, a viewer with money, and the lines to play with it.
+//!
+//! The host is built in the `dev` profile: its dependencies are optimised there, and a first build takes half as long as
+//! `release`. `--release` is there for those who measure.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context;
+use serde_json::{Value, json};
+
+use crate::server::{Options, Server, interrupts};
+use crate::workspace::{Workspace, cargo};
+use crate::{plugins, progress};
+
+const ROOM: &str = "1";
+const VIEWER: &str = "1001";
+const STREAMER: &str = "77";
+const POLL: Duration = Duration::from_millis(200);
+
+/// Options of `cargo xtask run`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Where to listen; port 0 takes a free one.
+    #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDR:PORT")]
+    listen: String,
+    /// Builds the host optimised as for production; the first time takes long.
+    #[arg(long)]
+    release: bool,
+}
+
+/// Builds, starts, sets up, explains, and stays until Ctrl-C.
+///
+/// # Errors
+/// If something does not build, or the server ends on its own.
+pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<()> {
+    let plugins = plugins::run(workspace)?;
+    let program = build_host(workspace, args.release)?;
+    let data_dir = workspace.target.join("demo");
+    let options = Options { program: &program, plugins: &plugins, data_dir: &data_dir, listen: &args.listen, env: &[] };
+    let interrupted = interrupts()?;
+    let mut server = Server::start(&options)?;
+    set_up(&server).context("cannot set up the demo room")?;
+    explain(&server, &program, &data_dir)?;
+    loop {
+        if interrupted.recv_timeout(POLL).is_ok() {
+            eprintln!("stopping …");
+            return server.stop();
+        }
+        if let Some(status) = server.ended()? {
+            anyhow::bail!("the server ended with {status}; see {}", data_dir.join("server.log").display());
+        }
+    }
+}
+
+/// Builds the `greenroom` program; cargo shows its own progress.
+///
+/// # Errors
+/// If it does not compile.
+pub(crate) fn build_host(workspace: &Workspace, release: bool) -> anyhow::Result<PathBuf> {
+    let mut build = cargo();
+    build.current_dir(&workspace.root).args(["build", "--locked", "--package", "greenroom", "--bin", "greenroom"]);
+    let folder = if release { "release" } else { "debug" };
+    if release {
+        build.arg("--release");
+    }
+    progress::run(&mut build)?;
+    Ok(workspace.target.join(folder).join("greenroom"))
+}
+
+fn set_up(server: &Server) -> anyhow::Result<()> {
+    let operator = server.token("1", "operator")?;
+    let operator = server.caller(&operator);
+    let room = json!({ "roomId": ROOM, "title": "Demo", "streamers": [STREAMER] });
+    operator.call("POST", "/v1/rooms", Some(&room))?;
+    let stream = json!({ "plugins": [{ "name": "gift" }] });
+    operator.call("POST", &format!("/v1/rooms/{ROOM}/streams"), Some(&stream))?;
+    let service = server.token("2", "service")?;
+    let recharge = json!({
+        "eventId": "demo-recharge", "userId": VIEWER, "assetType": 1, "amount": "100000",
+        "eventType": "orderApple", "orderId": "demo", "transactionId": "demo",
+    });
+    server.caller(&service).call("POST", "/v1/recharges", Some(&recharge))?;
+    Ok(())
+}
+
+fn explain(server: &Server, program: &std::path::Path, data_dir: &std::path::Path) -> anyhow::Result<()> {
+    let viewer = server.token(VIEWER, "viewer")?;
+    let operator = server.token("1", "operator")?;
+    let gifts = server.caller(&viewer).call("GET", &format!("/v1/rooms/{ROOM}/gifts"), None)?;
+    let gift = first_gift(&gifts).unwrap_or("2002");
+    let url = format!("http://{}/v1", server.authority);
+    let (program, data_dir) = (program.display(), data_dir.display());
+    println!(
+        r#"
+Room {ROOM} is live. Viewer {VIEWER} has 100,000 coins, streamer {STREAMER} none yet. Paste into another terminal:
+
+VIEWER={viewer}
+OPERATOR={operator}
+
+# what happens in the room
+curl -N -H "Authorization: Bearer $VIEWER" {url}/rooms/{ROOM}/events
+
+# send a gift; the same line again pays nothing and answers "replayed": true
+curl -H "Authorization: Bearer $VIEWER" -H 'Content-Type: application/json' \
+  -d '{{"eventId":"demo-1","giftId":"{gift}","count":1}}' {url}/rooms/{ROOM}/gifts
+
+# both sides
+curl -H "Authorization: Bearer $VIEWER" {url}/users/me/assets
+curl -H "Authorization: Bearer $OPERATOR" {url}/users/{STREAMER}/assets
+
+# add everything up
+{program} reconcile --data-dir {data_dir}
+
+The interface is shown at http://{}/docs. Ctrl-C stops the server."#,
+        server.authority
+    );
+    Ok(())
+}
+
+/// The id of the first gift on offer.
+fn first_gift(gifts: &Value) -> Option<&str> {
+    let list = gifts.as_array().or_else(|| gifts.get("gifts")?.as_array())?;
+    list.first()?.get("giftId")?.as_str()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_gift_on_offer_is_found() {
+        assert_eq!(first_gift(&json!({ "gifts": [{ "giftId": "2001" }, { "giftId": "2002" }] })), Some("2001"));
+        assert_eq!(first_gift(&json!({ "gifts": [] })), None);
+    }
+}
