@@ -134,12 +134,7 @@ impl Backends {
         let embedded = embedded::open(settings::embedded(config)).await?;
         let db = Sqlite::open(&config.data_dir.join(DATABASE)).await?;
         embedded.recover(&db.waiting().await?);
-        Ok(Self {
-            embedded,
-            db,
-            clock: Arc::new(SystemClock),
-            push_bus: Arc::new(LocalPushBus::new(PUSH_BUS_LEN_MAX)),
-        })
+        Ok(Self { embedded, db, clock: Arc::new(SystemClock), push_bus: Arc::new(LocalPushBus::new(PUSH_BUS_LEN_MAX)) })
     }
 
     fn reconciler(&self) -> Reconciler {

@@ -90,7 +90,11 @@ impl Sqlite {
     /// # Errors
     /// If it does not.
     pub async fn ping(&self) -> Result<(), Error> {
-        sqlx::query("SELECT 1").execute(&self.readers).await.map(drop).map_err(|fault| Error::Unavailable(fault.to_string()))
+        sqlx::query("SELECT 1")
+            .execute(&self.readers)
+            .await
+            .map(drop)
+            .map_err(|fault| Error::Unavailable(fault.to_string()))
     }
 
     /// Waits for the statements that run, folds the write-ahead log into the file and closes it. Calls after it are `Unavailable`.

@@ -33,7 +33,8 @@ pub(super) fn secret_or_made(config: &Config) -> Result<Option<Vec<u8>>, Error> 
         make(&config.data_dir.join(FILE))?;
     } else if config.auth.jwks_file.as_os_str().is_empty() {
         return Err(Error::Config(
-            "nobody could sign in: set auth.hs256_secret or auth.jwks_file, or start with --dev to try things out".into(),
+            "nobody could sign in: set auth.hs256_secret or auth.jwks_file, or start with --dev to try things out"
+                .into(),
         ));
     }
     Ok(secret(config))

@@ -41,8 +41,7 @@ pub(super) fn registry(
     ledger: Arc<Ledger>,
     timers: Arc<Timers>,
 ) -> plugin::Settings {
-    let mintable_assets: BTreeSet<AssetType> =
-        config.plugins.mintable_assets.iter().copied().map(AssetType).collect();
+    let mintable_assets: BTreeSet<AssetType> = config.plugins.mintable_assets.iter().copied().map(AssetType).collect();
     plugin::Settings {
         compile_cache_dir: config.data_dir.join("compiled"),
         ledger,

@@ -107,8 +107,15 @@ impl From<Record> for Line {
 
 /// The user of a path, if the caller may look: the user, operators and services.
 fn own_user(who: &Identity, user: &str) -> Result<UserId, Problem> {
-    let user = if user == "me" { who.user() } else { user_id(user)? };
-    if user == who.user() || matches!(who.caller.role, Role::Operator | Role::Service) {
+    let may_see_all = matches!(who.caller.role, Role::Operator | Role::Service);
+    // The platform's own accounts have ids below zero.
+    let system = user.parse().ok().filter(|id| *id < 0 && may_see_all).map(UserId);
+    let user = match system {
+        Some(user) => user,
+        None if user == "me" => who.user(),
+        None => user_id(user)?,
+    };
+    if user == who.user() || may_see_all {
         return Ok(user);
     }
     Err(Problem::new(FORBIDDEN, "only the user, operators and services may see a user's assets"))

@@ -56,9 +56,8 @@ async fn tokens_that_are_none_of_ours_are_refused() {
     let data = TempDir::new().unwrap();
     let server = room(&data).await;
     let secret = std::fs::read(data.path().join("dev-secret")).unwrap();
-    let issue = |secret: &[u8], ttl: u64| {
-        auth::issue(secret, UserId(VIEWER), Role::Viewer, 0, in_seconds(ttl)).unwrap()
-    };
+    let issue =
+        |secret: &[u8], ttl: u64| auth::issue(secret, UserId(VIEWER), Role::Viewer, 0, in_seconds(ttl)).unwrap();
     let good = issue(&secret, 60);
     let unsigned = "eyJhbGciOiJub25lIn0.eyJzdWIiOiIxMDAxIiwicm9sZSI6Im9wZXJhdG9yIiwiZXhwIjo0MTAyNDQ0ODAwfQ.".to_owned();
     let mut changed = good.clone();

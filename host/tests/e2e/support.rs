@@ -44,6 +44,14 @@ pub struct Server {
     secret: Vec<u8>,
 }
 
+impl Drop for Server {
+    /// A test that fails leaves no server behind.
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 impl Server {
     /// Starts it and waits until it is ready.
     pub async fn start(data: &Path) -> Self {
