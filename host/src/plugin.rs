@@ -4,13 +4,27 @@
 //! at a time and holds no state that matters. What a call did to the cache is made durable, and only then are its pushes published
 //! and its answer given.
 
+mod answer;
+mod bindings;
+pub mod breaker;
 mod call;
+mod compile;
+mod consume;
+mod engine;
+mod host;
+mod inspect;
+mod install;
+mod instance;
+mod invoke;
+mod limits;
+mod pool;
+mod posting;
+mod prepare;
+mod registry;
+mod schema;
+mod state;
 
 pub use call::{ApiRequest, ApiResponse, Caller, Context, Error, Occasion, Problem, RoomInfo, StreamInfo, Verdict};
-
-pub mod breaker;
-mod install;
-mod registry;
-
 pub use install::{ConfigFault, Plugin, Rejected};
-pub use registry::{InstallError, Registry, Settings};
+pub use limits::Bounds;
+pub use registry::{InstallError, Registry, Settings, default_mintable_assets};

@@ -1,0 +1,64 @@
+//! The functions that components import, each interface once, over the ports. Step 4 of the way of a gift.
+//!
+//! Every call is counted and its grant looked at again; every argument is checked, and `invalid` names the field. Nothing here
+//! waits for durability: positions and pushes are left in the call.
+
+mod cache;
+mod clocks;
+mod config;
+mod db;
+pub(crate) mod keyvalue;
+mod ledger;
+mod logging;
+mod mq;
+mod random;
+mod room;
+mod timer;
+
+use wasmtime::component::{HasSelf, Linker};
+
+use crate::plugin::bindings::{greenroom, wasi};
+use crate::plugin::state::State;
+
+/// Everything that this host offers.
+///
+/// # Errors
+/// If a name is defined twice: a fault of this program.
+pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    greenroom::ledger::ledger::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
+    greenroom::cache::cache::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
+    greenroom::db::db::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
+    greenroom::mq::mq::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
+    greenroom::room::room::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
+    greenroom::timer::timer::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
+    wasi::config::store::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
+    wasi::logging::logging::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
+    wasi::clocks::wall_clock::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
+    wasi::clocks::monotonic_clock::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
+    wasi::random::random::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
+    wasi::keyvalue::store::add_to_linker::<_, HasSelf<State>>(linker, |state| state)
+}
+
+/// The greatest payload of an event, in bytes.
+const PAYLOAD_BYTES_MAX: usize = 16 * 1024;
+
+/// Checks the length of a text, in bytes.
+fn length(field: &str, text: &str, max: usize) -> Result<(), String> {
+    if text.is_empty() || text.len() > max {
+        return Err(format!("{field} has {} bytes; it may have 1 to {max}", text.len()));
+    }
+    Ok(())
+}
+
+/// Checks the size of bytes, which may be empty.
+pub(crate) fn size(field: &str, bytes: usize, max: usize) -> Result<(), String> {
+    if bytes > max {
+        return Err(format!("{field} has {bytes} bytes; it may have up to {max}"));
+    }
+    Ok(())
+}
+
+/// Ends a call's log: says what was left out.
+pub(crate) fn finish_log(state: &State) {
+    logging::finish(state);
+}

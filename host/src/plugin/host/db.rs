@@ -1,0 +1,114 @@
+//! `greenroom:db`: the statements that the manifest names.
+
+use greenroom_manifest::Grant;
+
+use super::size;
+use crate::plugin::bindings::greenroom::db::db::{Error, Host, Step, Value};
+use crate::plugin::state::State;
+use crate::ports::db as port;
+
+const ROWS_MAX: usize = 1_000;
+const STEPS_MAX: usize = 1_000;
+const PARAMS_MAX: usize = 64;
+/// All parameters of one call together, and all columns of one answer.
+const BYTES_MAX: usize = 1024 * 1024;
+
+impl Host for State {
+    async fn query(
+        &mut self,
+        statement: String,
+        params: Vec<Value>,
+    ) -> wasmtime::Result<Result<Vec<Vec<Value>>, Error>> {
+        self.enter()?;
+        Ok(query(self, &statement, params).await)
+    }
+
+    async fn transact(&mut self, steps: Vec<Step>) -> wasmtime::Result<Result<Vec<u64>, Error>> {
+        self.enter()?;
+        Ok(transact(self, steps).await)
+    }
+}
+
+async fn query(state: &mut State, statement: &str, params: Vec<Value>) -> Result<Vec<Vec<Value>>, Error> {
+    state.granted(Grant::Db).map_err(Error::NotGranted)?;
+    size("params", bytes_of(&params), BYTES_MAX).map_err(Error::Invalid)?;
+    let sql = sql(state, statement)?;
+    let rows = state.ports.statements.query(sql, converted(params)?, ROWS_MAX).await?;
+    let rows: Vec<Vec<Value>> = rows.into_iter().map(|row| row.into_iter().map(Value::from).collect()).collect();
+    let bytes = rows.iter().map(|row| bytes_of(row)).sum();
+    size("the answer", bytes, BYTES_MAX).map_err(Error::Invalid)?;
+    Ok(rows)
+}
+
+async fn transact(state: &mut State, steps: Vec<Step>) -> Result<Vec<u64>, Error> {
+    state.granted(Grant::Db).map_err(Error::NotGranted)?;
+    if steps.is_empty() || steps.len() > STEPS_MAX {
+        return Err(Error::Invalid(format!("steps has {} elements; it may have 1 to {STEPS_MAX}", steps.len())));
+    }
+    let bytes = steps.iter().map(|step| bytes_of(&step.params)).sum();
+    size("params", bytes, BYTES_MAX).map_err(Error::Invalid)?;
+    let mut prepared = Vec::with_capacity(steps.len());
+    for step in steps {
+        prepared.push(port::Step {
+            sql: sql(state, &step.statement)?.into(),
+            params: converted(step.params)?,
+            expected_rows: step.expected_rows,
+        });
+    }
+    Ok(state.ports.statements.transact(prepared).await?)
+}
+
+fn sql<'a>(state: &'a State, statement: &str) -> Result<&'a str, Error> {
+    let found = state.profile.statements.get(statement);
+    found.map(String::as_str).ok_or_else(|| Error::UnknownStatement(statement.into()))
+}
+
+fn bytes_of(values: &[Value]) -> usize {
+    let bytes = |value: &Value| match value {
+        Value::Null | Value::Integer(_) => 8,
+        Value::Text(text) => text.len(),
+        Value::Blob(bytes) => bytes.len(),
+    };
+    values.iter().map(bytes).sum()
+}
+
+fn converted(params: Vec<Value>) -> Result<Vec<port::Value>, Error> {
+    if params.len() > PARAMS_MAX {
+        return Err(Error::Invalid(format!("params has {} elements; it may have up to {PARAMS_MAX}", params.len())));
+    }
+    Ok(params.into_iter().map(port::Value::from).collect())
+}
+
+impl From<Value> for port::Value {
+    fn from(value: Value) -> Self {
+        match value {
+            Value::Null => port::Value::Null,
+            Value::Integer(number) => port::Value::Integer(number),
+            Value::Text(text) => port::Value::Text(text),
+            Value::Blob(bytes) => port::Value::Blob(bytes),
+        }
+    }
+}
+
+impl From<port::Value> for Value {
+    fn from(value: port::Value) -> Self {
+        match value {
+            port::Value::Null => Value::Null,
+            port::Value::Integer(number) => Value::Integer(number),
+            port::Value::Text(text) => Value::Text(text),
+            port::Value::Blob(bytes) => Value::Blob(bytes),
+        }
+    }
+}
+
+impl From<port::TransactError> for Error {
+    fn from(error: port::TransactError) -> Self {
+        match error {
+            port::TransactError::Conflict(what) => Error::Conflict(what),
+            port::TransactError::Invalid(what) => Error::Invalid(what),
+            port::TransactError::UnexpectedRows(step) => Error::UnexpectedRows(u32::try_from(step).unwrap_or(u32::MAX)),
+            port::TransactError::Db(port::Error::Unavailable(why)) => Error::Unavailable(why),
+            port::TransactError::Db(port::Error::Refused(why)) => Error::Other(why),
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! The warm instances of one plugin: how many calls run at once, how many may wait, and which instance answers next.
+//!
+//! The instance that was used last is used first, so that the others' memory can grow cold. An instance that is not given back
+//! (a trap, a deadline, a call that was dropped) is gone.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use greenroom_manifest::Isolation;
+use parking_lot::Mutex;
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use crate::plugin::instance::{Template, Warm};
+use crate::plugin::state::{Ports, Profile, State};
+
+/// Why there is no instance for a call.
+#[derive(Debug)]
+pub(crate) enum Refused {
+    /// The queue is full, the wait was too long, or all plugins together have too many instances.
+    Overloaded,
+    /// The component cannot be instantiated.
+    Failed(wasmtime::Error),
+}
+
+/// See the module's text.
+pub(crate) struct Pool {
+    template: Template,
+    ports: Arc<Ports>,
+    profile: Arc<Profile>,
+    isolation: Isolation,
+    running: Semaphore,
+    waiting: AtomicUsize,
+    waiting_max: usize,
+    calls_max: u32,
+    idle: Mutex<Vec<Box<Warm>>>,
+}
+
+impl Pool {
+    pub(crate) fn new(
+        template: Template,
+        ports: Arc<Ports>,
+        profile: Arc<Profile>,
+        isolation: Isolation,
+        waiting_max: usize,
+        calls_max: u32,
+    ) -> Self {
+        let running = Semaphore::new(profile.limits.concurrency as usize);
+        let waiting = AtomicUsize::new(0);
+        let idle = Mutex::new(Vec::new());
+        Self { template, ports, profile, isolation, running, waiting, waiting_max, calls_max, idle }
+    }
+
+    pub(crate) fn template(&self) -> &Template {
+        &self.template
+    }
+
+    /// An instance for one call, waiting for at most `wait`. Safe to cancel.
+    ///
+    /// # Errors
+    /// See [`Refused`].
+    pub(crate) async fn take(&self, wait: Duration) -> Result<Taken<'_>, Refused> {
+        let permit = match self.running.try_acquire() {
+            Ok(permit) => permit,
+            Err(_) => self.queue(wait).await?,
+        };
+        let idle = self.idle.lock().pop();
+        let warm = match idle {
+            Some(warm) => warm,
+            None => self.instantiate().await?,
+        };
+        Ok(Taken { warm, pool: self, _permit: permit })
+    }
+
+    /// Makes an instance and leaves it for the first call.
+    ///
+    /// # Errors
+    /// See [`Refused`].
+    pub(crate) async fn warm_up(&self) -> Result<(), Refused> {
+        let warm = self.instantiate().await?;
+        self.put(warm);
+        Ok(())
+    }
+
+    /// Lets go of every idle instance and says how many there were.
+    pub(crate) fn trim(&self) -> usize {
+        std::mem::take(&mut *self.idle.lock()).len()
+    }
+
+    /// Instances that wait for a call.
+    pub(crate) fn idle(&self) -> usize {
+        self.idle.lock().len()
+    }
+
+    async fn queue(&self, wait: Duration) -> Result<SemaphorePermit<'_>, Refused> {
+        let place = Place(&self.waiting);
+        if self.waiting.fetch_add(1, Ordering::Relaxed) >= self.waiting_max {
+            return Err(Refused::Overloaded);
+        }
+        let permit = tokio::time::timeout(wait, self.running.acquire()).await;
+        drop(place);
+        permit.ok().and_then(Result::ok).ok_or(Refused::Overloaded)
+    }
+
+    async fn instantiate(&self) -> Result<Box<Warm>, Refused> {
+        let state = State::new(Arc::clone(&self.ports), Arc::clone(&self.profile));
+        self.template.instantiate(state).await.map_err(|error| {
+            if error.is::<wasmtime::PoolConcurrencyLimitError>() { Refused::Overloaded } else { Refused::Failed(error) }
+        })
+    }
+
+    fn put(&self, warm: Box<Warm>) {
+        if self.isolation == Isolation::Warm && !warm.worn(self.calls_max) {
+            self.idle.lock().push(warm);
+        }
+    }
+}
+
+/// A place in the queue, given up when dropped.
+struct Place<'a>(&'a AtomicUsize);
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// An instance that is out of the pool for one call.
+pub(crate) struct Taken<'a> {
+    pub(crate) warm: Box<Warm>,
+    pool: &'a Pool,
+    _permit: SemaphorePermit<'a>,
+}
+
+impl Taken<'_> {
+    /// Gives the instance back for the next call.
+    pub(crate) fn give_back(self) {
+        self.pool.put(self.warm);
+    }
+}
