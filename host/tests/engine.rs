@@ -15,8 +15,8 @@ use greenroom::domain::{Event, EventId, RoomId, UserId};
 use greenroom::ledger::Ledger;
 use greenroom::plugin::breaker::Breaker;
 use greenroom::plugin::{
-    ApiRequest, ApiResponse, Bounds, Caller, Context, Error, InstallError, Occasion, Plugin, Problem, Registry, RoomInfo,
-    Settings, Verdict, default_mintable_assets,
+    ApiRequest, ApiResponse, Bounds, Caller, Context, Error, InstallError, Occasion, Plugin, Problem, Registry,
+    RoomInfo, Settings, Verdict, default_mintable_assets,
 };
 use greenroom::ports::queue::Delivery;
 use greenroom::timer::Timers;
@@ -54,8 +54,7 @@ async fn bench() -> Bench {
 }
 
 fn context(plugin: &Arc<Plugin>) -> Arc<Context> {
-    let room =
-        RoomInfo { room_id: RoomId(77), title: "A room".into(), streamers: vec![UserId(9)], stream: None };
+    let room = RoomInfo { room_id: RoomId(77), title: "A room".into(), streamers: vec![UserId(9)], stream: None };
     Arc::new(Context {
         id: 1,
         plugin: Arc::clone(plugin),

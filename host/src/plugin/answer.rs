@@ -106,11 +106,16 @@ fn check_problem(plugin: &Plugin, problem: api::Problem) -> Result<Problem, Stri
     }
     let is_slug = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     if problem.slug.is_empty() || problem.slug.len() > 64 || !problem.slug.bytes().all(is_slug) {
-        return Err(format!("its problem has the slug `{}`; 1 to 64 characters of a-z 0-9 -", problem.slug.escape_debug()));
+        return Err(format!(
+            "its problem has the slug `{}`; 1 to 64 characters of a-z 0-9 -",
+            problem.slug.escape_debug()
+        ));
     }
     let extra = match problem.extra.as_str() {
         "" => None,
-        json => Some(serde_json::from_str(json).map_err(|_| "the extra of its problem is not a JSON object".to_owned())?),
+        json => {
+            Some(serde_json::from_str(json).map_err(|_| "the extra of its problem is not a JSON object".to_owned())?)
+        }
     };
     if extra.as_ref().is_some_and(|extra: &serde_json::Value| !extra.is_object()) {
         return Err("the extra of its problem is not a JSON object".into());

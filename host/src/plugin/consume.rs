@@ -56,7 +56,8 @@ async fn handle(
     attempts: &[u32],
 ) -> Result<Vec<Verdict>, Error> {
     let attempt = |index: usize| attempts.get(index).copied().unwrap_or(1);
-    let messages: Vec<_> = batch.iter().enumerate().map(|(i, delivery)| answer::message(delivery, attempt(i))).collect();
+    let messages: Vec<_> =
+        batch.iter().enumerate().map(|(i, delivery)| answer::message(delivery, attempt(i))).collect();
     let failed = |reason: String| Error::Failed { plugin: plugin.manifest.name.clone(), reason };
     match caller.call(plugin, Kind::Consume(batch.into()), None, Input::Consume(&messages)).await? {
         Output::Verdicts(verdicts) if verdicts.len() == batch.len() => {

@@ -158,7 +158,10 @@ fn check_grant(import: &str, manifest: &Manifest) -> Result<(), Rejected> {
 /// The refusal of an import without its grant.
 pub(crate) fn missing_grant(grant: Grant, import: &str) -> Rejected {
     let name = format!("{grant:?}").to_lowercase();
-    rejected(format!("grant {name}"), format!("the component imports {import}; add \"{name}\" to `grants` in its manifest"))
+    rejected(
+        format!("grant {name}"),
+        format!("the component imports {import}; add \"{name}\" to `grants` in its manifest"),
+    )
 }
 
 fn check_exports(exports: &BTreeSet<String>, manifest: &Manifest) -> Result<(), Rejected> {
@@ -177,7 +180,10 @@ fn check_exports(exports: &BTreeSet<String>, manifest: &Manifest) -> Result<(), 
     for (interface, needed, why) in needs {
         let export = format!("{EXPORT_PACKAGE}{interface}@{EXPORT_VERSION}");
         if needed && !exports.contains(&export) {
-            return Err(rejected(format!("export {export}"), format!("the manifest {why}, but the component lacks it")));
+            return Err(rejected(
+                format!("export {export}"),
+                format!("the manifest {why}, but the component lacks it"),
+            ));
         }
     }
     Ok(())

@@ -142,7 +142,11 @@ fn failure(plugin: &Plugin, warm: &Warm, error: &wasmtime::Error, deadline: Dura
                 None => error.root_cause().to_string(),
             };
             let memory = &state.memory;
-            if memory.refused { format!("{words} (it was refused more than {} bytes of memory)", memory.limit) } else { words }
+            if memory.refused {
+                format!("{words} (it was refused more than {} bytes of memory)", memory.limit)
+            } else {
+                words
+            }
         }
     };
     // The caller sees the reason; the backtrace is for the plugin's author.

@@ -66,8 +66,8 @@ fn check(state: &mut State, posting: wit::Posting) -> Result<domain::Posting, St
     check_texts(&posting)?;
     let event_id = EventId::new(&posting.event_id).map_err(|e| format!("event-id: {e}"))?;
     let payer = UserId(posting.payer);
-    let event =
-        event_of_batch(state, &(payer, event_id.clone())).ok_or("the event is not one of this batch with this payer")?;
+    let event = event_of_batch(state, &(payer, event_id.clone()))
+        .ok_or("the event is not one of this batch with this payer")?;
     if !state.profile.publishes.contains(&event.topic) {
         return Err(format!("the topic `{}` is another plugin's; only that one may post its events", event.topic));
     }
@@ -115,10 +115,15 @@ fn check_sources(state: &State, books: &domain::Posting, held: &Held) -> Result<
     for entry in &books.entries {
         let (user, asset) = (entry.account.user_id, entry.account.asset_type);
         if user.0 == 0 || (user.is_system() && user != UserId::MINT && user != UserId::PLATFORM) {
-            return Err(format!("an entry for user {user}: only users, the platform (-2) and the mint (-1) have entries"));
+            return Err(format!(
+                "an entry for user {user}: only users, the platform (-2) and the mint (-1) have entries"
+            ));
         }
         if (entry.part == Part::System) != user.is_system() {
-            return Err(format!("the entry of {} is in the wrong part: `system` is for system accounts", entry.account));
+            return Err(format!(
+                "the entry of {} is in the wrong part: `system` is for system accounts",
+                entry.account
+            ));
         }
         if entry.account == held.payer {
             paid = paid.plus(entry.delta).map_err(|e| e.to_string())?;
@@ -131,7 +136,9 @@ fn check_sources(state: &State, books: &domain::Posting, held: &Held) -> Result<
     }
     let held_amount = held.outcome.amount;
     if paid.negated().map_err(|e| e.to_string())? != held_amount {
-        return Err(format!("the payer's entries sum to {paid}; {held_amount} is held, so they must sum to -{held_amount}"));
+        return Err(format!(
+            "the payer's entries sum to {paid}; {held_amount} is held, so they must sum to -{held_amount}"
+        ));
     }
     Ok(())
 }

@@ -128,7 +128,8 @@ impl Workshop {
         }
         let (initial, limit) = (needs.max_initial_memory_size.unwrap_or(0), checked.limits.memory_bytes);
         if initial > limit {
-            let fault = format!("it starts with {initial} bytes of memory; raise `limits.memory-bytes-max` above {limit}");
+            let fault =
+                format!("it starts with {initial} bytes of memory; raise `limits.memory-bytes-max` above {limit}");
             return Err(rejected("limit memory-bytes-max", fault));
         }
         let engine = &self.engine.inner;
@@ -145,7 +146,8 @@ impl Workshop {
 }
 
 fn profile(manifest: &Manifest, limits: &Limits, schemas: &Schemas, bounds: &Bounds) -> Profile {
-    let default_config = configure(&schemas.config, Value::Null).map_or_else(|_| "{}".into(), |value| value.to_string());
+    let default_config =
+        configure(&schemas.config, Value::Null).map_or_else(|_| "{}".into(), |value| value.to_string());
     Profile {
         name: manifest.name.as_str().into(),
         version: manifest.version.to_string(),

@@ -23,7 +23,8 @@ use crate::plugin::limits::Bounds;
 use crate::plugin::prepare::{Checked, Workshop};
 use crate::plugin::state::{Kind, Ports};
 use crate::plugin::{
-    ApiRequest, ApiResponse, Context, Error, Occasion, Plugin, Problem, Rejected, Verdict, answer, compile, consume, host,
+    ApiRequest, ApiResponse, Context, Error, Occasion, Plugin, Problem, Rejected, Verdict, answer, compile, consume,
+    host,
 };
 use crate::ports::cache::Cache;
 use crate::ports::clock::Clock;
@@ -192,7 +193,11 @@ impl Registry {
     ///
     /// # Errors
     /// The outer one if the call gave no answer, the inner one if the plugin refused.
-    pub async fn api(&self, context: &Arc<Context>, request: ApiRequest) -> Result<Result<ApiResponse, Problem>, Error> {
+    pub async fn api(
+        &self,
+        context: &Arc<Context>,
+        request: ApiRequest,
+    ) -> Result<Result<ApiResponse, Problem>, Error> {
         let plugin = &context.plugin;
         let Some(route) = plugin.manifest.routes.get(request.route) else {
             return Err(Error::Failed { plugin: plugin.manifest.name.clone(), reason: "it has no such route".into() });
@@ -261,8 +266,7 @@ impl Registry {
         read: impl FnOnce(Output) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let plugin = &context.plugin;
-        let suspended =
-            |retry_after| Error::Suspended { plugin: plugin.manifest.name.clone(), retry_after };
+        let suspended = |retry_after| Error::Suspended { plugin: plugin.manifest.name.clone(), retry_after };
         let in_room = context.breaker.enter().map_err(suspended)?;
         let in_all = plugin.breaker.enter().map_err(suspended)?;
         let answer = self.caller().call(plugin, kind, Some(context), input).await.and_then(read);

@@ -126,11 +126,7 @@ impl Queue for Ports {
     async fn publish(&self, _: Vec<Event>) -> Result<(), greenroom::ports::queue::Error> {
         Ok(())
     }
-    async fn subscribe(
-        &self,
-        _: &str,
-        _: &[Arc<str>],
-    ) -> Result<Box<dyn Consumer>, greenroom::ports::queue::Error> {
+    async fn subscribe(&self, _: &str, _: &[Arc<str>]) -> Result<Box<dyn Consumer>, greenroom::ports::queue::Error> {
         Err(greenroom::ports::queue::Error::Unavailable("no queue here".into()))
     }
     async fn forget(&self, _: &str) -> Result<(), greenroom::ports::queue::Error> {

@@ -35,12 +35,7 @@ impl Host for State {
         Ok(self.ports.cache.counter(&shard, &key, now_ms).await.map_err(Error::from))
     }
 
-    async fn contains(
-        &mut self,
-        shard: String,
-        key: String,
-        member: String,
-    ) -> wasmtime::Result<Result<bool, Error>> {
+    async fn contains(&mut self, shard: String, key: String, member: String) -> wasmtime::Result<Result<bool, Error>> {
         self.enter()?;
         let shard = match open(self, &shard, &key).and_then(|shard| named("member", &member).map(|()| shard)) {
             Ok(shard) => shard,

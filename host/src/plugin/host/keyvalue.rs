@@ -99,7 +99,12 @@ async fn read(state: &mut State, shard: &Shard, key: &str) -> Result<Option<byte
     Ok(state.ports.cache.get(shard, key, state.ports.clock.now_ms()).await?)
 }
 
-async fn change(state: &mut State, shard: Shard, key: &str, write: impl FnOnce(Arc<str>) -> Write) -> Result<(), Error> {
+async fn change(
+    state: &mut State,
+    shard: Shard,
+    key: &str,
+    write: impl FnOnce(Arc<str>) -> Write,
+) -> Result<(), Error> {
     length("key", key, NAME_BYTES_MAX).map_err(Error::Other)?;
     let writes = vec![write(key.into())];
     let now_ms = state.ports.clock.now_ms();

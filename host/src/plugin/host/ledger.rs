@@ -62,11 +62,9 @@ impl Host for State {
             return Ok(Err(error));
         }
         Ok(match self.ports.ledger.balance(account).await {
-            Ok(balance) => Ok(Balance {
-                spendable: balance.spendable.0,
-                held: balance.held.0,
-                settled: balance.settled.0,
-            }),
+            Ok(balance) => {
+                Ok(Balance { spendable: balance.spendable.0, held: balance.held.0, settled: balance.settled.0 })
+            }
             Err(error) => Err(error.into()),
         })
     }
@@ -168,7 +166,8 @@ async fn void(state: &mut State, payer: domain::Account, event_id: &str) -> Resu
     let own = state.call.known.contains(&key)
         || posting::event_of_batch(state, &key).is_some_and(|event| state.profile.publishes.contains(&event.topic));
     if !own {
-        let why = "only an event that this call held or found, or one of the batch on the plugin's own topic, may be voided";
+        let why =
+            "only an event that this call held or found, or one of the batch on the plugin's own topic, may be voided";
         return Err(Error::NotGranted(why.into()));
     }
     match state.ports.ledger.void(payer, &key.1).await? {

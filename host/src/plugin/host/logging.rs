@@ -38,7 +38,9 @@ fn write(state: &State, level: Level, context: &str, message: &str) {
         Level::Debug => tracing::debug!(target: "plugin", plugin, version, room, context, "{message}"),
         Level::Info => tracing::info!(target: "plugin", plugin, version, room, context, "{message}"),
         Level::Warn => tracing::warn!(target: "plugin", plugin, version, room, context, "{message}"),
-        Level::Error | Level::Critical => tracing::error!(target: "plugin", plugin, version, room, context, "{message}"),
+        Level::Error | Level::Critical => {
+            tracing::error!(target: "plugin", plugin, version, room, context, "{message}")
+        }
     }
 }
 

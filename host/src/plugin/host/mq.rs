@@ -24,13 +24,7 @@ impl Host for State {
     }
 }
 
-async fn publish(
-    state: &mut State,
-    topic: &str,
-    key: &str,
-    event_id: &str,
-    payload: Vec<u8>,
-) -> Result<(), Error> {
+async fn publish(state: &mut State, topic: &str, key: &str, event_id: &str, payload: Vec<u8>) -> Result<(), Error> {
     state.granted(Grant::Mq).map_err(Error::NotGranted)?;
     let Some(topic) = state.profile.publishes.iter().find(|own| ***own == *topic) else {
         return Err(Error::NotGranted(format!("the manifest does not publish the topic `{topic}`")));
