@@ -14,7 +14,7 @@ use greenroom_manifest::Grant;
 const PAGE: usize = 1_000;
 
 /// A shard that a guest has opened. An instance has at most 1,024 at a time.
-pub struct Bucket {
+pub(crate) struct Bucket {
     shard: Shard,
 }
 
