@@ -168,7 +168,7 @@ impl State {
         self.room().map(|room| room.room_id)
     }
 
-    pub(crate) fn configuration(&self) -> Arc<str> {
+    pub(crate) fn config_json(&self) -> Arc<str> {
         match &self.call.context {
             Some(context) => Arc::clone(&context.config_json),
             None => Arc::clone(&self.profile.default_config),

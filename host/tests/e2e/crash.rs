@@ -12,7 +12,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::sync::Mutex;
 
-use crate::support::{Client, GOLD, ROOM, STREAMER, Server, event_id, gift, gifts};
+use crate::support::{Client, GOLD, ROOM, STREAMER, Server, event_id, gift, gifts, only};
 
 const KILLS: usize = 200;
 const VIEWERS: i64 = 8;
@@ -32,7 +32,7 @@ async fn two_hundred_crashes_under_load_lose_and_make_nothing() {
     println!("seed {seed}; set SEED to repeat it");
     let mut random = StdRng::seed_from_u64(seed);
     let data = TempDir::new().unwrap();
-    let server = Server::start(data.path()).await;
+    let server = start(&data).await;
     server.open_room(ROOM, &[STREAMER]).await;
     for viewer in viewers() {
         server.recharge(viewer, START).await;
@@ -42,7 +42,7 @@ async fn two_hundred_crashes_under_load_lose_and_make_nothing() {
     let sent: Vec<Arc<Mutex<Sent>>> = viewers().map(|_| Arc::default()).collect();
     let answered = Arc::new(AtomicUsize::new(0));
     for _ in 0..KILLS {
-        let server = Server::start(data.path()).await;
+        let server = start(&data).await;
         let load: Vec<_> = viewers()
             .zip(&sent)
             .map(|(viewer, sent)| {
@@ -57,7 +57,7 @@ async fn two_hundred_crashes_under_load_lose_and_make_nothing() {
         }
     }
 
-    let server = Server::start(data.path()).await;
+    let server = start(&data).await;
     for (viewer, sent) in viewers().zip(&sent) {
         ask_again(&server.viewer(viewer), &sent.lock().await.gifts).await;
     }
@@ -75,6 +75,12 @@ async fn two_hundred_crashes_under_load_lose_and_make_nothing() {
     server.stop();
     println!("{KILLS} crashes, {} gifts answered, {} sent", answered.load(Ordering::Relaxed), total / PRICE);
     assert!(answered.load(Ordering::Relaxed) > KILLS, "the load was too light to show anything");
+}
+
+/// A server that lets everybody ask as often as they like.
+async fn start(data: &TempDir) -> Server {
+    let plugins = only(&["gift"]);
+    Server::start_with(data.path(), plugins.path(), &[("GREENROOM_RATE_LIMITS_USER_PER_SECOND", "0")]).await
 }
 
 fn viewers() -> impl Iterator<Item = i64> {

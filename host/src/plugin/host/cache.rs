@@ -95,8 +95,7 @@ impl Host for State {
 
 async fn get(state: &mut State, shard: &str, key: &str) -> Result<Option<Vec<u8>>, Error> {
     let shard = open(state, shard, key)?;
-    let now_ms = state.ports.clock.now_ms();
-    let value = state.ports.cache.get(&shard, key, now_ms).await?;
+    let value = state.ports.cache.get(&shard, key, state.ports.clock.now_ms()).await?;
     Ok(value.map(Into::into))
 }
 

@@ -18,7 +18,7 @@ impl Host for State {
 }
 
 fn read(state: &State) -> Result<Map<String, Value>, Error> {
-    serde_json::from_str(&state.configuration()).map_err(|e| Error::Upstream(e.to_string()))
+    serde_json::from_str(&state.config_json()).map_err(|e| Error::Upstream(e.to_string()))
 }
 
 fn text(value: Value) -> String {

@@ -28,7 +28,7 @@ impl Host for State {
 
     fn configuration(&mut self) -> wasmtime::Result<String> {
         self.enter()?;
-        Ok(State::configuration(self).as_ref().into())
+        Ok(self.config_json().as_ref().into())
     }
 
     fn broadcast(
