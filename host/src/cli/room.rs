@@ -20,12 +20,12 @@ pub enum Command {
         #[arg(long = "streamer", required = true)]
         streamers: Vec<i64>,
         #[command(flatten)]
-        client: client::Args,
+        client: client::ServerArgs,
     },
     /// Lists the rooms.
     List {
         #[command(flatten)]
-        client: client::Args,
+        client: client::ServerArgs,
     },
     /// Starts a stream.
     Start {
@@ -35,21 +35,21 @@ pub enum Command {
         #[arg(long = "plugin", value_name = "NAME[=CONFIG]", value_parser = plugin)]
         plugins: Vec<Value>,
         #[command(flatten)]
-        client: client::Args,
+        client: client::ServerArgs,
     },
     /// Ends the stream.
     End {
         /// The room.
         room: i64,
         #[command(flatten)]
-        client: client::Args,
+        client: client::ServerArgs,
     },
     /// Shows the room's plugins.
     Plugins {
         /// The room.
         room: i64,
         #[command(flatten)]
-        client: client::Args,
+        client: client::ServerArgs,
     },
     /// Turns a plugin on or off, re-configures, upgrades or rolls it back, while the room is live.
     Set {
@@ -67,14 +67,14 @@ pub enum Command {
         #[arg(long, value_parser = json_value)]
         config: Option<Value>,
         #[command(flatten)]
-        client: client::Args,
+        client: client::ServerArgs,
     },
     /// Shows who changed what.
     Audit {
         /// The room.
         room: i64,
         #[command(flatten)]
-        client: client::Args,
+        client: client::ServerArgs,
     },
 }
 
