@@ -108,7 +108,6 @@ fn address(config: &Config) -> String {
 }
 
 /// Prints JSON for people and programs alike.
-
 pub fn print(value: &Value) -> anyhow::Result<()> {
     println!("{}", serde_json::to_string_pretty(value)?);
     Ok(())

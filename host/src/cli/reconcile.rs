@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use greenroom::app;
 use reqwest::Method;
+use serde_json::Value;
 
 use super::client::{self, Client, print};
 
@@ -24,6 +25,6 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Client::new(&args.client)?.call(Method::GET, "/v1/reconciliation", None).await?
     };
     print(&report)?;
-    let differs = report["differences"].as_array().is_none_or(|differences| !differences.is_empty());
+    let differs = report.get("differences").and_then(Value::as_array).is_none_or(|differences| !differences.is_empty());
     Ok(if differs { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

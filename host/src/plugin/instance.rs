@@ -37,7 +37,7 @@ impl Template {
     ///
     /// # Errors
     /// If there is no room for it, its start traps, or an export has another type than this host's.
-    pub(crate) async fn instantiate(&self, state: State) -> wasmtime::Result<Box<Warm>> {
+    pub(crate) async fn instantiate(&self, state: State) -> wasmtime::Result<Warm> {
         let mut store = Store::new(self.pre.engine(), state);
         store.limiter(|state| &mut state.memory);
         store.epoch_deadline_callback(|mut store| store.data_mut().tick());
@@ -48,7 +48,7 @@ impl Template {
         let lifecycle = self.lifecycle.as_ref().map(|found| found.load(&mut store, &instance)).transpose()?;
         let timer = self.timer.as_ref().map(|found| found.load(&mut store, &instance)).transpose()?;
         let initial_bytes = store.data().memory.bytes;
-        Ok(Box::new(Warm { store, api, consumer, lifecycle, timer, calls: 0, initial_bytes }))
+        Ok(Warm { store, api, consumer, lifecycle, timer, calls: 0, initial_bytes })
     }
 }
 

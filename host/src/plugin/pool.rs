@@ -33,7 +33,7 @@ pub(crate) struct Pool {
     waiting: AtomicUsize,
     waiting_max: usize,
     calls_max: u32,
-    idle: Mutex<Vec<Box<Warm>>>,
+    idle: Mutex<Vec<Warm>>,
 }
 
 impl Pool {
@@ -102,14 +102,14 @@ impl Pool {
         permit.ok().and_then(Result::ok).ok_or(Refused::Overloaded)
     }
 
-    async fn instantiate(&self) -> Result<Box<Warm>, Refused> {
+    async fn instantiate(&self) -> Result<Warm, Refused> {
         let state = State::new(Arc::clone(&self.ports), Arc::clone(&self.profile));
         self.template.instantiate(state).await.map_err(|error| {
             if error.is::<wasmtime::PoolConcurrencyLimitError>() { Refused::Overloaded } else { Refused::Failed(error) }
         })
     }
 
-    fn put(&self, warm: Box<Warm>) {
+    fn put(&self, warm: Warm) {
         if self.isolation == Isolation::Warm && !warm.worn(self.calls_max) {
             self.idle.lock().push(warm);
         }
@@ -127,7 +127,7 @@ impl Drop for Place<'_> {
 
 /// An instance that is out of the pool for one call.
 pub(crate) struct Taken<'a> {
-    pub(crate) warm: Box<Warm>,
+    pub(crate) warm: Warm,
     pool: &'a Pool,
     _permit: SemaphorePermit<'a>,
 }

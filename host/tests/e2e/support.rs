@@ -74,10 +74,10 @@ impl Server {
             .unwrap();
         let begun = Instant::now();
         let url = loop {
-            if let Some(url) = greenroom::app::written_address(data) {
-                if reqwest::get(format!("{url}/readyz")).await.is_ok_and(|answer| answer.status() == StatusCode::OK) {
-                    break url;
-                }
+            if let Some(url) = greenroom::app::written_address(data)
+                && reqwest::get(format!("{url}/readyz")).await.is_ok_and(|answer| answer.status() == StatusCode::OK)
+            {
+                break url;
             }
             if let Some(status) = child.try_wait().unwrap() {
                 panic!("the server ended with {status} before it was ready");
