@@ -61,11 +61,11 @@ pub enum Command {
         #[arg(long, action = clap::ArgAction::Set, default_value_t = true)]
         enabled: bool,
         /// Another version.
-        #[arg(long)]
+        #[arg(long, id = "plugin-version")]
         version: Option<semver::Version>,
         /// Another configuration, as JSON.
-        #[arg(long, value_parser = json_value)]
-        config: Option<Value>,
+        #[arg(long, value_name = "JSON", value_parser = json_value)]
+        plugin_config: Option<Value>,
         #[command(flatten)]
         client: client::ServerArgs,
     },
@@ -105,11 +105,11 @@ pub async fn run(command: Command) -> anyhow::Result<()> {
         }
         Command::End { room, client } => (client, Method::DELETE, format!("/v1/rooms/{room}/streams/current"), None),
         Command::Plugins { room, client } => (client, Method::GET, format!("/v1/rooms/{room}/plugins"), None),
-        Command::Set { room, plugin, enabled, version, config, client } => {
+        Command::Set { room, plugin, enabled, version, plugin_config, client } => {
             let mut body = serde_json::Map::new();
             body.insert("enabled".into(), enabled.into());
             body.extend(version.map(|version| ("version".into(), version.to_string().into())));
-            body.extend(config.map(|config| ("config".into(), config)));
+            body.extend(plugin_config.map(|config| ("config".into(), config)));
             (client, Method::PUT, format!("/v1/rooms/{room}/plugins/{plugin}"), Some(Value::Object(body)))
         }
         Command::Audit { room, client } => (client, Method::GET, format!("/v1/rooms/{room}/audit"), None),
