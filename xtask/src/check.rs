@@ -81,7 +81,9 @@ fn cargo_deny(workspace: &Workspace) -> anyhow::Result<PathBuf> {
     }
     eprintln!("installing cargo-deny {DENY_VERSION} into {}", tools.display());
     let mut install = cargo();
-    install.args(["install", "cargo-deny", "--version", DENY_VERSION, "--locked", "--debug", "--root"]).arg(&tools);
+    install
+        .args(["install", "cargo-deny", "--version", DENY_VERSION, "--locked", "--debug", "--quiet", "--root"])
+        .arg(&tools);
     install.env("CARGO_TARGET_DIR", tools.join("build")).env("CARGO_PROFILE_DEV_DEBUG", "0");
     progress::run(&mut install)?;
     Ok(tools.join("bin/cargo-deny"))

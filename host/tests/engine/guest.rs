@@ -50,8 +50,9 @@ pub fn component(wat: &str, imports: &str, exports: &[&str]) -> Vec<u8> {
     let package = resolve.push_str("guest.wit", &text).expect("the world is in order");
     let world = resolve.select_world(&[package], Some("guest")).expect("the world is there");
     embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8, false).expect("the world fits");
-    let encoder = ComponentEncoder::default().module(&module).expect("the module has its metadata");
-    encoder.validate(true).encode().expect("the module fits the world")
+    let mut encoder = ComponentEncoder::default();
+    encoder.validate(true).module(&module).expect("the module has its metadata");
+    encoder.encode().expect("the module fits the world")
 }
 
 /// A component with its manifest, which need not fit.

@@ -1,116 +1,92 @@
-//! The smallest ports that the engine can run over: they remember what they were asked.
+//! The real embedded backends and a real database in a directory of their own. The cache and the push bus also remember what they
+//! were asked, and in which order; and the cache's disk can be made to fail.
 
-use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use greenroom::domain::{
-    Account, Amount, AssetType, ContentDigest, Event, EventId, EventTime, Outcome, Posting, PushMessage, UserId,
-};
+use greenroom::adapters::embedded::{self, Embedded, EmbeddedCache, SystemClock};
+use greenroom::adapters::sqlite::Sqlite;
+use greenroom::domain::{Account, Amount, ContentDigest, EventId, Outcome, PushMessage, UserId};
+use greenroom::ledger::Ledger;
+use greenroom::plugin::{Bounds, Registry, Settings, default_mintable_assets};
 use greenroom::ports::cache::{
     Cache, CachedAccount, Commit, CommitResult, Error, Hold, HoldResult, Lease, Position, Ranked, Settled, Shard,
 };
-use greenroom::ports::clock::Clock;
-use greenroom::ports::db::{self, PostResult, Posted, PostedEvent, Record, RecordCursor, Step, StoredPlugin};
 use greenroom::ports::push_bus::{PushBus, Unavailable};
-use greenroom::ports::queue::{Consumer, Queue};
+use greenroom::timer::Timers;
 use parking_lot::Mutex;
-use semver::Version;
 use tokio::sync::mpsc;
 
-/// What happened, in order.
+/// What happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Happened {
-    Committed(u64),
-    Durable(u64),
+    Committed(Position),
+    Durable(Position),
     Published(usize),
 }
 
-/// Every port that the engine needs.
-#[derive(Default)]
-pub struct Ports {
+/// What the engine works over.
+pub struct House {
+    pub embedded: Embedded,
+    pub db: Arc<Sqlite>,
+    pub watched: Arc<Watched>,
+}
+
+impl House {
+    pub async fn open(dir: &Path) -> Self {
+        let embedded = embedded::open(embedded::Settings::new(dir.join("data"))).await.unwrap();
+        let db = Sqlite::open(&dir.join("greenroom.db")).await.unwrap();
+        embedded.recover(&[]);
+        let watched = Arc::new(Watched {
+            cache: Arc::clone(&embedded.cache),
+            happened: Mutex::default(),
+            commits: Mutex::default(),
+            pushes: Mutex::default(),
+            not_durable: AtomicBool::new(false),
+        });
+        Self { embedded, db, watched }
+    }
+
+    /// An engine over this house; `dir` keeps its compiled code.
+    pub async fn registry(&self, dir: &Path, bounds: Bounds) -> Arc<Registry> {
+        let (watched, clock) = (&self.watched, Arc::new(SystemClock));
+        let settings = Settings {
+            compile_cache_dir: dir.join("code"),
+            ledger: Arc::new(Ledger::new(watched.clone(), self.db.clone(), clock.clone())),
+            cache: watched.clone(),
+            queue: self.embedded.queue.clone(),
+            timers: Arc::new(Timers::new(watched.clone(), clock.clone())),
+            push_bus: watched.clone(),
+            statements: self.db.clone(),
+            plugins: self.db.clone(),
+            clock,
+            mintable_assets: default_mintable_assets(),
+            bounds,
+        };
+        Arc::new(Registry::start(settings).await.unwrap())
+    }
+}
+
+/// The embedded cache, and a push bus without anybody listening.
+pub struct Watched {
+    cache: Arc<EmbeddedCache>,
     pub happened: Mutex<Vec<Happened>>,
     pub commits: Mutex<Vec<Commit>>,
     pub pushes: Mutex<Vec<PushMessage>>,
     pub not_durable: AtomicBool,
-    position: AtomicU64,
-    plugins: Mutex<BTreeMap<(String, Version), StoredPlugin>>,
 }
 
-impl Ports {
+impl Watched {
     pub fn take_happened(&self) -> Vec<Happened> {
         std::mem::take(&mut self.happened.lock())
     }
 }
 
 #[async_trait]
-impl Cache for Ports {
-    async fn hold(&self, _: Hold) -> Result<HoldResult, Error> {
-        Ok(HoldResult::NoAccount)
-    }
-    async fn durable(&self, position: Position) -> Result<(), Error> {
-        tokio::task::yield_now().await;
-        if self.not_durable.load(Ordering::SeqCst) {
-            return Err(Error::Unavailable("the disk is gone".into()));
-        }
-        self.happened.lock().push(Happened::Durable(position.0));
-        Ok(())
-    }
-    async fn outcome(&self, _: UserId, _: &EventId) -> Result<Option<(ContentDigest, Outcome, Position)>, Error> {
-        Ok(None)
-    }
-    async fn outcomes_complete_since_ms(&self) -> Result<u64, Error> {
-        Ok(0)
-    }
-    async fn account(&self, _: Account) -> Result<Option<CachedAccount>, Error> {
-        Ok(None)
-    }
-    async fn lease(&self, _: Account) -> Result<Option<Lease>, Error> {
-        Ok(None)
-    }
-    async fn fill(&self, _: Account, _: Lease, _: Option<Settled>) -> Result<bool, Error> {
-        Ok(false)
-    }
-    async fn release(&self, _: Account, _: &[EventId], _: Option<Settled>) -> Result<(), Error> {
-        Ok(())
-    }
-    async fn accounts(&self) -> Result<Vec<(Account, CachedAccount)>, Error> {
-        Ok(Vec::new())
-    }
-    async fn open_holds(&self, _: Account) -> Result<Vec<(EventId, Amount)>, Error> {
-        Ok(Vec::new())
-    }
-    async fn commit(&self, commit: Commit) -> Result<CommitResult, Error> {
-        let position = self.position.fetch_add(1, Ordering::SeqCst) + 1;
-        self.happened.lock().push(Happened::Committed(position));
-        let numbers = vec![0; commit.writes.len()];
-        self.commits.lock().push(commit);
-        Ok(CommitResult::Applied(numbers, Position(position)))
-    }
-    async fn get(&self, _: &Shard, _: &str, _: u64) -> Result<Option<Bytes>, Error> {
-        Ok(None)
-    }
-    async fn counter(&self, _: &Shard, _: &str, _: u64) -> Result<i64, Error> {
-        Ok(0)
-    }
-    async fn contains(&self, _: &Shard, _: &str, _: &str, _: u64) -> Result<bool, Error> {
-        Ok(false)
-    }
-    async fn keys(&self, _: &Shard, _: Option<&str>, _: usize, _: u64) -> Result<Vec<Arc<str>>, Error> {
-        Ok(Vec::new())
-    }
-    async fn top(&self, _: &Shard, _: &str, _: usize, _: usize, _: u64) -> Result<Vec<Ranked>, Error> {
-        Ok(Vec::new())
-    }
-    async fn rank(&self, _: &Shard, _: &str, _: &str, _: u64) -> Result<Option<Ranked>, Error> {
-        Ok(None)
-    }
-}
-
-#[async_trait]
-impl PushBus for Ports {
+impl PushBus for Watched {
     async fn publish(&self, messages: Vec<PushMessage>) -> Result<(), Unavailable> {
         self.happened.lock().push(Happened::Published(messages.len()));
         self.pushes.lock().extend(messages);
@@ -122,95 +98,77 @@ impl PushBus for Ports {
 }
 
 #[async_trait]
-impl Queue for Ports {
-    async fn publish(&self, _: Vec<Event>) -> Result<(), greenroom::ports::queue::Error> {
+impl Cache for Watched {
+    async fn durable(&self, position: Position) -> Result<(), Error> {
+        if self.not_durable.load(Ordering::SeqCst) {
+            return Err(Error::Unavailable("the disk is gone".into()));
+        }
+        self.cache.durable(position).await?;
+        self.happened.lock().push(Happened::Durable(position));
         Ok(())
     }
-    async fn subscribe(&self, _: &str, _: &[Arc<str>]) -> Result<Box<dyn Consumer>, greenroom::ports::queue::Error> {
-        Err(greenroom::ports::queue::Error::Unavailable("no queue here".into()))
+    async fn commit(&self, commit: Commit) -> Result<CommitResult, Error> {
+        self.commits.lock().push(commit.clone());
+        let result = self.cache.commit(commit).await?;
+        if let CommitResult::Applied(_, position) = &result {
+            self.happened.lock().push(Happened::Committed(*position));
+        }
+        Ok(result)
     }
-    async fn forget(&self, _: &str) -> Result<(), greenroom::ports::queue::Error> {
-        Ok(())
+    async fn hold(&self, hold: Hold) -> Result<HoldResult, Error> {
+        self.cache.hold(hold).await
     }
-    async fn lag(&self) -> Result<BTreeMap<String, u64>, greenroom::ports::queue::Error> {
-        Ok(BTreeMap::new())
-    }
-}
-
-#[async_trait]
-impl db::Statements for Ports {
-    async fn migrate(&self, _: &str, _: &[String]) -> Result<(), db::Error> {
-        Ok(())
-    }
-    async fn prepare(&self, sql: &str) -> Result<(), db::Error> {
-        if sql.starts_with("SELECT ") { Ok(()) } else { Err(db::Error::Refused(format!("syntax error in `{sql}`"))) }
-    }
-    async fn query(&self, _: &str, _: Vec<db::Value>, _: usize) -> Result<Vec<Vec<db::Value>>, db::TransactError> {
-        Ok(Vec::new())
-    }
-    async fn transact(&self, _: Vec<Step>) -> Result<Vec<u64>, db::TransactError> {
-        Ok(Vec::new())
-    }
-}
-
-#[async_trait]
-impl db::Plugins for Ports {
-    async fn install(&self, plugin: &StoredPlugin) -> Result<Option<u32>, db::Error> {
-        let mut plugins = self.plugins.lock();
-        plugins.insert((plugin.name.clone(), plugin.version.clone()), plugin.clone());
-        Ok(Some(50_000))
-    }
-    async fn installed(&self) -> Result<Vec<StoredPlugin>, db::Error> {
-        Ok(self.plugins.lock().values().cloned().collect())
-    }
-    async fn remove(&self, name: &str, version: &Version) -> Result<bool, db::Error> {
-        Ok(self.plugins.lock().remove(&(name.to_owned(), version.clone())).is_some())
-    }
-}
-
-#[async_trait]
-impl db::Ledger for Ports {
-    async fn account(&self, _: Account) -> Result<Option<Settled>, db::Error> {
-        Ok(None)
-    }
-    async fn accounts_of(&self, _: UserId) -> Result<Vec<(AssetType, Settled)>, db::Error> {
-        Ok(Vec::new())
-    }
-    async fn post(&self, batch: &[Posting]) -> Result<Posted, db::Error> {
-        Ok(Posted { results: vec![PostResult::Posted; batch.len()], accounts: Vec::new() })
-    }
-    async fn void(
+    async fn outcome(
         &self,
-        _: Account,
-        _: &EventId,
-        _: ContentDigest,
-        _: Option<&Outcome>,
-        _: EventTime,
-    ) -> Result<(PostResult, Option<Settled>), db::Error> {
-        Ok((PostResult::Posted, None))
+        payer: UserId,
+        event_id: &EventId,
+    ) -> Result<Option<(ContentDigest, Outcome, Position)>, Error> {
+        self.cache.outcome(payer, event_id).await
     }
-    async fn event(&self, _: UserId, _: &EventId) -> Result<Option<PostedEvent>, db::Error> {
-        Ok(None)
+    async fn outcomes_complete_since_ms(&self) -> Result<u64, Error> {
+        self.cache.outcomes_complete_since_ms().await
     }
-    async fn known(&self, events: &[(UserId, EventId)]) -> Result<Vec<bool>, db::Error> {
-        Ok(vec![false; events.len()])
+    async fn account(&self, account: Account) -> Result<Option<CachedAccount>, Error> {
+        self.cache.account(account).await
     }
-    async fn records(
+    async fn lease(&self, account: Account) -> Result<Option<Lease>, Error> {
+        self.cache.lease(account).await
+    }
+    async fn fill(&self, account: Account, lease: Lease, settled: Option<Settled>) -> Result<bool, Error> {
+        self.cache.fill(account, lease, settled).await
+    }
+    async fn release(&self, account: Account, events: &[EventId], settled: Option<Settled>) -> Result<(), Error> {
+        self.cache.release(account, events, settled).await
+    }
+    async fn accounts(&self) -> Result<Vec<(Account, CachedAccount)>, Error> {
+        self.cache.accounts().await
+    }
+    async fn open_holds(&self, account: Account) -> Result<Vec<(EventId, Amount)>, Error> {
+        self.cache.open_holds(account).await
+    }
+    async fn get(&self, shard: &Shard, key: &str, now_ms: u64) -> Result<Option<Bytes>, Error> {
+        self.cache.get(shard, key, now_ms).await
+    }
+    async fn counter(&self, shard: &Shard, key: &str, now_ms: u64) -> Result<i64, Error> {
+        self.cache.counter(shard, key, now_ms).await
+    }
+    async fn contains(&self, shard: &Shard, key: &str, member: &str, now_ms: u64) -> Result<bool, Error> {
+        self.cache.contains(shard, key, member, now_ms).await
+    }
+    async fn keys(&self, shard: &Shard, after: Option<&str>, max: usize, now_ms: u64) -> Result<Vec<Arc<str>>, Error> {
+        self.cache.keys(shard, after, max, now_ms).await
+    }
+    async fn top(
         &self,
-        _: UserId,
-        _: Option<AssetType>,
-        _: Option<&RecordCursor>,
-        _: usize,
-    ) -> Result<(Vec<Record>, Option<RecordCursor>), db::Error> {
-        Ok((Vec::new(), None))
+        shard: &Shard,
+        key: &str,
+        offset: usize,
+        limit: usize,
+        now_ms: u64,
+    ) -> Result<Vec<Ranked>, Error> {
+        self.cache.top(shard, key, offset, limit, now_ms).await
     }
-    async fn differences(&self) -> Result<Vec<db::Difference>, db::Error> {
-        Ok(Vec::new())
-    }
-}
-
-impl Clock for Ports {
-    fn now_ms(&self) -> EventTime {
-        1_000_000
+    async fn rank(&self, shard: &Shard, key: &str, member: &str, now_ms: u64) -> Result<Option<Ranked>, Error> {
+        self.cache.rank(shard, key, member, now_ms).await
     }
 }
