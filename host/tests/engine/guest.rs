@@ -50,7 +50,8 @@ pub fn component(wat: &str, imports: &str, exports: &[&str]) -> Vec<u8> {
     let package = resolve.push_str("guest.wit", &text).expect("the world is in order");
     let world = resolve.select_world(&[package], Some("guest")).expect("the world is there");
     embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8, false).expect("the world fits");
-    let encoder = ComponentEncoder::default().module(&module).expect("the module has its metadata");
+    let mut encoder = ComponentEncoder::default();
+    encoder.module(&module).expect("the module has its metadata");
     encoder.validate(true).encode().expect("the module fits the world")
 }
 
