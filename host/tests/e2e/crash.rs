@@ -73,7 +73,7 @@ async fn two_hundred_crashes_under_load_lose_and_make_nothing() {
     assert_eq!(server.balance(STREAMER, GOLD).await + platform, total, "seed {seed}");
     server.reconciles().await;
     server.stop();
-    println!("{KILLS} crashes, {} gifts answered, {} sent", answered.load(Ordering::Relaxed), total / PRICE);
+    println!("{KILLS} crashes under {} answers; {total} coins spent", answered.load(Ordering::Relaxed));
     assert!(answered.load(Ordering::Relaxed) > KILLS, "the load was too light to show anything");
 }
 

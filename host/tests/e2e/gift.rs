@@ -1,6 +1,5 @@
 //! The way of a gift, from the request to both sides of the ledger.
 
-use futures::StreamExt;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -16,7 +15,7 @@ async fn a_gift_is_debited_pushed_and_settled_on_both_sides_and_survives_a_resta
     server.open_room(ROOM, &[STREAMER]).await;
     server.recharge(VIEWER, 1_000).await;
     let viewer = server.viewer(VIEWER);
-    let mut events = viewer.events(ROOM).await;
+    let mut events = viewer.events(ROOM, None).await;
 
     let id = event_id();
     let answer = viewer.ok(Method::POST, &gifts(ROOM), gift(&id, 3)).await;
@@ -49,44 +48,4 @@ async fn a_gift_is_debited_pushed_and_settled_on_both_sides_and_survives_a_resta
     assert_eq!(answer["balance"], "960");
     server.reconciles().await;
     server.stop();
-}
-
-/// Messages of a room's event stream.
-pub struct Events {
-    bytes: futures::stream::BoxStream<'static, reqwest::Result<bytes::Bytes>>,
-    text: String,
-}
-
-impl crate::support::Client {
-    /// Opens the room's event stream.
-    pub async fn events(&self, room: i64) -> Events {
-        let answer = self.stream(&format!("/v1/rooms/{room}/events")).await;
-        assert_eq!(answer.status(), 200);
-        Events { bytes: answer.bytes_stream().boxed(), text: String::new() }
-    }
-}
-
-impl Events {
-    /// The data of the next message with this name; fails after ten seconds.
-    pub async fn next_of(&mut self, name: &str) -> Value {
-        let wanted = format!("event: {name}");
-        let limit = std::time::Duration::from_secs(10);
-        tokio::time::timeout(limit, async {
-            loop {
-                while let Some((message, rest)) = self.text.split_once("\n\n") {
-                    let lines: Vec<String> =
-                        message.lines().map(|line| line.replace(":", ": ").replace(":  ", ": ")).collect();
-                    let data = message.lines().find_map(|line| line.strip_prefix("data:")).map(str::to_owned);
-                    self.text = rest.to_owned();
-                    if let (true, Some(data)) = (lines.contains(&wanted), data) {
-                        return serde_json::from_str(&data).unwrap();
-                    }
-                }
-                let bytes = self.bytes.next().await.expect("the stream ended").unwrap();
-                self.text.push_str(std::str::from_utf8(&bytes).unwrap());
-            }
-        })
-        .await
-        .unwrap_or_else(|_| panic!("no {name} within ten seconds"))
-    }
 }

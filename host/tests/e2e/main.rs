@@ -4,7 +4,10 @@
 mod concurrency;
 mod crash;
 mod errors;
+mod events;
 mod faults;
 mod gift;
+mod push;
+mod show;
 mod support;
 mod swap;

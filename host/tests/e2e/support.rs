@@ -103,8 +103,12 @@ impl Server {
         assert!(status.success(), "the server ended with {status}");
     }
 
+    pub fn token(&self, user: i64, role: Role) -> String {
+        auth::issue(&self.secret, UserId(user), role, 1, in_seconds(3600)).unwrap()
+    }
+
     pub fn client(&self, user: i64, role: Role) -> Client {
-        let token = auth::issue(&self.secret, UserId(user), role, 1, in_seconds(3600)).unwrap();
+        let token = self.token(user, role);
         Client { http: reqwest::Client::new(), url: self.url.clone(), token }
     }
 
@@ -213,8 +217,12 @@ impl Client {
     }
 
     /// An answer whose body is read bit by bit.
-    pub async fn stream(&self, path: &str) -> reqwest::Response {
-        self.http.get(format!("{}{path}", self.url)).bearer_auth(&self.token).send().await.unwrap()
+    pub async fn stream(&self, path: &str, last_id: Option<&str>) -> reqwest::Response {
+        let mut request = self.http.get(format!("{}{path}", self.url)).bearer_auth(&self.token);
+        if let Some(last_id) = last_id {
+            request = request.header("last-event-id", last_id);
+        }
+        request.send().await.unwrap()
     }
 
     /// The JSON of a successful answer.
