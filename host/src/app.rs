@@ -19,7 +19,7 @@ use crate::adapters::embedded::{self, Embedded, LocalPushBus, SystemClock};
 use crate::adapters::sqlite::Sqlite;
 use crate::config::Config;
 use crate::http;
-use crate::ledger::{Ledger, Reconciler, Reconciliation};
+use crate::ledger::{self, Ledger, Reconciler, Reconciliation};
 use crate::plugin::Registry;
 use crate::ports::clock::Clock;
 use crate::ports::db::Deliveries;
@@ -133,7 +133,8 @@ impl Backends {
             .map_err(|source| Error::DataDir { path: config.data_dir.clone(), source })?;
         let embedded = embedded::open(settings::embedded(config)).await?;
         let db = Sqlite::open(&config.data_dir.join(DATABASE)).await?;
-        embedded.recover(&db.waiting().await?);
+        let waiting = db.waiting().await?;
+        embedded.recover(&ledger::unsettled(db.as_ref(), waiting).await?);
         Ok(Self { embedded, db, clock: Arc::new(SystemClock), push_bus: Arc::new(LocalPushBus::new(PUSH_BUS_LEN_MAX)) })
     }
 

@@ -61,3 +61,13 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     }
     Ok(ExitCode::SUCCESS)
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn every_command_and_its_arguments_are_well_formed() {
+        super::Cli::command().debug_assert();
+    }
+}

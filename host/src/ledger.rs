@@ -21,7 +21,7 @@ use crate::ports::cache::{Cache, CachedAccount, Position};
 use crate::ports::clock::Clock;
 use crate::ports::db::{self, Record, RecordCursor};
 
-pub use books::{Credit, Voided};
+pub use books::{Credit, Voided, unsettled};
 pub use error::Error;
 pub use reconcile::{Reconciler, Reconciliation};
 pub use transfer::{TRANSFER_TOPIC, Transfer};

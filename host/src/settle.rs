@@ -56,14 +56,14 @@ impl Settle {
         let settle = Arc::new(self);
         let workers = TaskTracker::new();
         let mut started: HashMap<String, Vec<String>> = HashMap::new();
-        settle.start(&workers, &shutdown, HOST_GROUP, &[TRANSFER_TOPIC.to_owned()], Consumer::Transfers).await;
         while !shutdown.is_cancelled() {
             for (name, topics) in settle.consuming() {
-                if started.contains_key(&name) {
-                    continue;
-                }
-                let consumer = Consumer::Plugin(name.clone());
-                if settle.start(&workers, &shutdown, &name, &topics, consumer).await {
+                let is_done = match started.get(&name) {
+                    Some(before) if *before == topics => continue,
+                    Some(_) => settle.change_topics(&name, &topics).await,
+                    None => settle.start(&workers, &shutdown, &name, &topics).await,
+                };
+                if is_done {
                     started.insert(name, topics);
                 }
             }
@@ -76,13 +76,25 @@ impl Settle {
         workers.wait().await;
     }
 
-    /// The plugins that consume, with the topics of their newest versions.
+    /// The groups that consume: the host's own, and the plugins with the topics of their newest versions.
     fn consuming(&self) -> HashMap<String, Vec<String>> {
         let plugins = self.registry.list().into_iter();
-        plugins
-            .map(|plugin| (plugin.manifest.name.clone(), plugin.manifest.consumes.clone()))
-            .filter(|(_, topics)| !topics.is_empty())
-            .collect()
+        let newest = plugins.map(|plugin| (plugin.manifest.name.clone(), plugin.manifest.consumes.clone()));
+        let mut groups: HashMap<String, Vec<String>> = newest.collect();
+        groups.retain(|_, topics| !topics.is_empty());
+        groups.insert(HOST_GROUP.to_owned(), vec![TRANSFER_TOPIC.to_owned()]);
+        groups
+    }
+
+    /// Gives a group that is being consumed the topics of another version. Its worker goes on with them: they belong to the group.
+    async fn change_topics(&self, group: &str, topics: &[String]) -> bool {
+        match self.queue.subscribe(group, &shared(topics)).await {
+            Ok(_) => true,
+            Err(error) => {
+                tracing::error!(group, %error, "cannot change what is consumed; will try again");
+                false
+            }
+        }
     }
 
     async fn start(
@@ -91,11 +103,13 @@ impl Settle {
         shutdown: &CancellationToken,
         group: &str,
         topics: &[String],
-        consumer: Consumer,
     ) -> bool {
-        let topics: Vec<Arc<str>> = topics.iter().map(|topic| topic.as_str().into()).collect();
-        match self.queue.subscribe(group, &topics).await {
+        match self.queue.subscribe(group, &shared(topics)).await {
             Ok(source) => {
+                let consumer = match group {
+                    HOST_GROUP => Consumer::Transfers,
+                    plugin => Consumer::Plugin(plugin.to_owned()),
+                };
                 let worker = Worker { settle: self.clone(), group: group.into(), consumer, source };
                 workers.spawn(worker.run(shutdown.clone()));
                 true
@@ -106,4 +120,8 @@ impl Settle {
             }
         }
     }
+}
+
+fn shared(topics: &[String]) -> Vec<Arc<str>> {
+    topics.iter().map(|topic| topic.as_str().into()).collect()
 }

@@ -214,10 +214,9 @@ impl Embedded {
     /// Opens the holds of events that wait in the database for another try or for an operator, and remembers their outcomes. To be
     /// called before anybody may hold. Idempotent.
     pub fn recover(&self, events: &[Event]) {
-        for event in events {
-            self.cache.buckets.recover_outcome(event, Position(0));
-            self.cache.buckets.recover_hold(event);
-        }
+        // Outcomes of open holds are never let go, so every hold comes first.
+        events.iter().for_each(|event| self.cache.buckets.recover_hold(event));
+        events.iter().for_each(|event| self.cache.buckets.recover_outcome(event, Position(0)));
     }
 
     /// Stops taking steps, makes everything durable, writes a checkpoint, and joins the thread and the task.

@@ -11,7 +11,7 @@ use super::token;
 
 /// Where the server is, and who asks.
 #[derive(clap::Args)]
-pub struct Args {
+pub struct ServerArgs {
     /// The server.
     #[arg(long, env = "GREENROOM_SERVER", value_name = "URL")]
     server: Option<String>,
@@ -22,7 +22,7 @@ pub struct Args {
     config: ConfigArgs,
 }
 
-impl Args {
+impl ServerArgs {
     /// The configuration that these arguments mean.
     pub fn config(&self) -> anyhow::Result<Config> {
         self.config.load()
@@ -60,7 +60,7 @@ pub struct Client {
 
 impl Client {
     /// Finds out where the server is and who asks.
-    pub fn new(args: &Args) -> anyhow::Result<Self> {
+    pub fn new(args: &ServerArgs) -> anyhow::Result<Self> {
         let config = args.config.load()?;
         let token = match &args.token {
             Some(token) => token.clone(),

@@ -10,21 +10,21 @@ pub enum Command {
     /// Lists them, oldest first.
     List {
         #[command(flatten)]
-        client: client::Args,
+        client: client::ServerArgs,
     },
     /// Tries one again, now.
     Replay {
         /// Its id.
         id: i64,
         #[command(flatten)]
-        client: client::Args,
+        client: client::ServerArgs,
     },
     /// Gives its hold back and forgets it.
     Drop {
         /// Its id.
         id: i64,
         #[command(flatten)]
-        client: client::Args,
+        client: client::ServerArgs,
     },
 }
 

@@ -27,12 +27,12 @@ pub enum Command {
         /// The packed plugin.
         wasm: PathBuf,
         #[command(flatten)]
-        client: client::Args,
+        client: client::ServerArgs,
     },
     /// Lists what is installed.
     List {
         #[command(flatten)]
-        client: client::Args,
+        client: client::ServerArgs,
     },
     /// Removes a version that no room is bound to.
     Remove {
@@ -41,7 +41,7 @@ pub enum Command {
         /// Its version.
         version: semver::Version,
         #[command(flatten)]
-        client: client::Args,
+        client: client::ServerArgs,
     },
 }
 

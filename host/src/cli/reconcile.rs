@@ -14,7 +14,7 @@ pub struct Args {
     #[arg(long)]
     offline: bool,
     #[command(flatten)]
-    client: client::Args,
+    client: client::ServerArgs,
 }
 
 /// Prints what was added up; exits with 1 if something does not.

@@ -20,12 +20,12 @@ pub enum Command {
         #[arg(long = "streamer", required = true)]
         streamers: Vec<i64>,
         #[command(flatten)]
-        client: client::Args,
+        client: client::ServerArgs,
     },
     /// Lists the rooms.
     List {
         #[command(flatten)]
-        client: client::Args,
+        client: client::ServerArgs,
     },
     /// Starts a stream.
     Start {
@@ -35,21 +35,21 @@ pub enum Command {
         #[arg(long = "plugin", value_name = "NAME[=CONFIG]", value_parser = plugin)]
         plugins: Vec<Value>,
         #[command(flatten)]
-        client: client::Args,
+        client: client::ServerArgs,
     },
     /// Ends the stream.
     End {
         /// The room.
         room: i64,
         #[command(flatten)]
-        client: client::Args,
+        client: client::ServerArgs,
     },
     /// Shows the room's plugins.
     Plugins {
         /// The room.
         room: i64,
         #[command(flatten)]
-        client: client::Args,
+        client: client::ServerArgs,
     },
     /// Turns a plugin on or off, re-configures, upgrades or rolls it back, while the room is live.
     Set {
@@ -61,20 +61,20 @@ pub enum Command {
         #[arg(long, action = clap::ArgAction::Set, default_value_t = true)]
         enabled: bool,
         /// Another version.
-        #[arg(long)]
+        #[arg(long, id = "plugin-version")]
         version: Option<semver::Version>,
         /// Another configuration, as JSON.
-        #[arg(long, value_parser = json_value)]
-        config: Option<Value>,
+        #[arg(long, value_name = "JSON", value_parser = json_value)]
+        plugin_config: Option<Value>,
         #[command(flatten)]
-        client: client::Args,
+        client: client::ServerArgs,
     },
     /// Shows who changed what.
     Audit {
         /// The room.
         room: i64,
         #[command(flatten)]
-        client: client::Args,
+        client: client::ServerArgs,
     },
 }
 
@@ -105,11 +105,11 @@ pub async fn run(command: Command) -> anyhow::Result<()> {
         }
         Command::End { room, client } => (client, Method::DELETE, format!("/v1/rooms/{room}/streams/current"), None),
         Command::Plugins { room, client } => (client, Method::GET, format!("/v1/rooms/{room}/plugins"), None),
-        Command::Set { room, plugin, enabled, version, config, client } => {
+        Command::Set { room, plugin, enabled, version, plugin_config, client } => {
             let mut body = serde_json::Map::new();
             body.insert("enabled".into(), enabled.into());
             body.extend(version.map(|version| ("version".into(), version.to_string().into())));
-            body.extend(config.map(|config| ("config".into(), config)));
+            body.extend(plugin_config.map(|config| ("config".into(), config)));
             (client, Method::PUT, format!("/v1/rooms/{room}/plugins/{plugin}"), Some(Value::Object(body)))
         }
         Command::Audit { room, client } => (client, Method::GET, format!("/v1/rooms/{room}/audit"), None),

@@ -5,9 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::domain::{Account, Amount, ContentDigest, Entry, EventId, Overflow, Part, Posting, UserId};
+use crate::domain::{Account, Amount, ContentDigest, Entry, Event, EventId, Overflow, Part, Posting, UserId};
 use crate::ports::cache::Settled;
-use crate::ports::db::PostResult;
+use crate::ports::db::{self, PostResult};
 
 use super::{Balance, Error, Ledger};
 
@@ -89,9 +89,10 @@ impl Ledger {
         let (result, settled) = self.db.void(payer, event_id, digest, outcome.as_ref(), now_ms).await?;
         self.cache.release(payer, std::slice::from_ref(event_id), settled).await?;
         match result {
-            PostResult::Posted | PostResult::Voided => Ok(Voided::Voided),
+            // What is known with other content keeps this one from ever being posted.
+            PostResult::Posted | PostResult::Voided | PostResult::Conflict => Ok(Voided::Voided),
             PostResult::Duplicate => Ok(Voided::AlreadyPosted),
-            PostResult::Conflict | PostResult::Overflow => Err(Error::Reused(event_id.clone())),
+            PostResult::Overflow => Err(Error::Unavailable("a void was answered with an overflow".into())),
         }
     }
 
@@ -112,6 +113,17 @@ impl Ledger {
         };
         Ok((self.balance(credit.account).await?, replayed))
     }
+}
+
+/// Those of the events whose holds are open: the database has neither posted nor voided them. For recovery, before anybody may hold.
+///
+/// # Errors
+/// If the database does not answer.
+pub async fn unsettled(db: &dyn db::Ledger, waiting: Vec<Event>) -> Result<Vec<Event>, db::Error> {
+    let (keys, events): (Vec<(UserId, EventId)>, Vec<Event>) =
+        waiting.into_iter().filter_map(|event| Some(((event.payer()?, event.event_id.clone()), event))).unzip();
+    let known = db.known(&keys).await?;
+    Ok(events.into_iter().zip(known).filter(|(_, known)| !known).map(|(event, _)| event).collect())
 }
 
 impl Credit {

@@ -4,8 +4,9 @@ use super::{Answer, Error, Ledger, load};
 use crate::domain::{Account, ContentDigest, EventId, UserId};
 use crate::ports::cache::{Hold, HoldResult, Position};
 
-/// How far a client's clock may be ahead of ours before its `UUIDv7` is no longer trusted to tell when the event was made.
-const CLOCK_SKEW_MS: u64 = 300_000;
+/// How far a client's clock may be ahead of ours before its `UUIDv7` is no longer trusted to tell when the event was made. Less than the
+/// five minutes that a cache believes, because the cache may look at the clock a little earlier than we do.
+const CLOCK_SKEW_MS: u64 = 240_000;
 
 impl Ledger {
     /// Reserves an amount, together with its outcome and its event, in one atomic step. Loads the payer's account if it must.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Settle;
-use crate::domain::Posting;
+use crate::domain::{Event, Posting};
 use crate::ledger::{self, Transfer};
 use crate::plugin::{self, Verdict};
 use crate::ports::db::PostResult;
@@ -66,12 +66,11 @@ impl From<ledger::Error> for NotConsumed {
 }
 
 async fn post_transfers(settle: &Settle, batch: &[Delivery]) -> Result<Vec<Verdict>, NotConsumed> {
-    let read: Vec<Result<Posting, ledger::Error>> =
-        batch.iter().map(|delivery| Transfer::posting(&delivery.event)).collect();
+    let read: Vec<Result<Posting, String>> = batch.iter().map(|delivery| books(&delivery.event)).collect();
     let postings: Vec<Posting> = read.iter().flatten().cloned().collect();
     let mut results = settle.ledger.post(&postings).await?.into_iter();
     let verdicts = read.into_iter().map(|posting| match posting {
-        Err(fault) => Verdict::Reject(fault.to_string()),
+        Err(fault) => Verdict::Reject(fault),
         Ok(_) => match results.next() {
             Some(PostResult::Posted | PostResult::Duplicate | PostResult::Voided) => Verdict::Ack,
             Some(PostResult::Conflict) => Verdict::Reject("the event id was posted with other content".into()),
@@ -80,4 +79,11 @@ async fn post_transfers(settle: &Settle, batch: &[Delivery]) -> Result<Vec<Verdi
         },
     });
     Ok(verdicts.collect())
+}
+
+/// The books of a transfer, checked: one that is at fault must not take its neighbours with it.
+fn books(event: &Event) -> Result<Posting, String> {
+    let posting = Transfer::posting(event).map_err(|fault| fault.to_string())?;
+    posting.check().map_err(|fault| fault.to_string())?;
+    Ok(posting)
 }

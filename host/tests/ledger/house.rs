@@ -24,7 +24,7 @@ pub const fn gold(user: i64) -> Account {
 pub struct House {
     pub embedded: Embedded,
     pub db: Arc<Sqlite>,
-    pub ledger: Ledger,
+    pub ledger: Arc<Ledger>,
 }
 
 impl House {
@@ -33,8 +33,9 @@ impl House {
             embedded::Settings { lease_lifetime: Duration::from_millis(50), ..embedded::Settings::new(dir.path()) };
         let embedded = embedded::open(settings).await.unwrap();
         let db = Sqlite::open(&dir.path().join("greenroom.db")).await.unwrap();
-        embedded.recover(&db.waiting().await.unwrap());
-        let ledger = Ledger::new(embedded.cache.clone(), db.clone(), Arc::new(SystemClock));
+        let waiting = db.waiting().await.unwrap();
+        embedded.recover(&greenroom::ledger::unsettled(db.as_ref(), waiting).await.unwrap());
+        let ledger = Arc::new(Ledger::new(embedded.cache.clone(), db.clone(), Arc::new(SystemClock)));
         Self { embedded, db, ledger }
     }
 

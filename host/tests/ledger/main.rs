@@ -3,4 +3,5 @@
 
 mod disorder;
 mod house;
+mod settling;
 mod steps;

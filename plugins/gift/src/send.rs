@@ -73,6 +73,10 @@ fn order(
     let attempt = Attempt { room_id, gift_id, sender: caller.role.into(), level: caller.level, count };
     rules::check(config, &gift.send_rule, attempt).map_err(|refusal| not_allowed(refusal, gift_id))?;
     let receivers = receivers(ask, room)?;
+    if receivers.contains(&caller.user_id) {
+        let detail = format!("gift {gift_id} cannot be sent to oneself");
+        return Err(Problem::new(403, 10005, "gift-not-allowed", detail));
+    }
     // The shares are computed here only to refuse what would not fit, before anything is held.
     rules::share(gift.price, count, receivers.len(), config.platform_share_bps, config.points_per_coin)?;
     let cost = rules::cost(gift.price, count, receivers.len())?;

@@ -26,6 +26,8 @@ pub(super) fn recover(
         journal::replay(dir, log, |head| log.restore(head), |record, end| recovery.record(record, Position(end)))?;
     let open = log.open_holds();
     open.iter().for_each(|event| buckets.recover_hold(event));
+    // With more events in the journal than are remembered, some of these were let go before their holds were open.
+    open.iter().for_each(|event| buckets.recover_outcome(event, Position(0)));
     if replayed.records > 0 {
         tracing::info!(records = replayed.records, unsettled = open.len(), "read the journal");
     }

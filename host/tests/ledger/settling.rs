@@ -1,0 +1,222 @@
+//! What becomes of events that cannot be settled, with the host's own worker.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use greenroom::adapters::embedded::{LocalPushBus, SystemClock};
+use greenroom::domain::{Amount, Event};
+use greenroom::ledger::{TRANSFER_TOPIC, Transfer, Voided};
+use greenroom::plugin::{self, Registry};
+use greenroom::ports::cache::Hold;
+use greenroom::ports::db::{DeadLetter, Deliveries, Ledger as _, Retry};
+use greenroom::ports::queue::{self, Queue};
+use greenroom::settle::{HOST_GROUP, Ladder, Settle};
+use greenroom::timer::Timers;
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::house::{ANNA, BERT, House, hold, new_id, posting};
+
+/// A queue that refuses to be subscribed to so many times.
+struct Shy {
+    queue: Arc<dyn Queue>,
+    refusals: AtomicU32,
+}
+
+#[async_trait]
+impl Queue for Shy {
+    async fn publish(&self, events: Vec<Event>) -> Result<(), queue::Error> {
+        self.queue.publish(events).await
+    }
+    async fn subscribe(&self, group: &str, topics: &[Arc<str>]) -> Result<Box<dyn queue::Consumer>, queue::Error> {
+        if self.refusals.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok() {
+            return Err(queue::Error::Unavailable("not now".into()));
+        }
+        self.queue.subscribe(group, topics).await
+    }
+    async fn forget(&self, group: &str) -> Result<(), queue::Error> {
+        self.queue.forget(group).await
+    }
+    async fn pending(&self) -> Result<Vec<Arc<Event>>, queue::Error> {
+        self.queue.pending().await
+    }
+    async fn lag(&self) -> Result<std::collections::BTreeMap<String, u64>, queue::Error> {
+        self.queue.lag().await
+    }
+}
+
+/// A worker that settles.
+struct Settling {
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Settling {
+    async fn start(house: &House, dir: &TempDir, refusals: u32) -> Self {
+        let clock = Arc::new(SystemClock);
+        let cache = house.embedded.cache.clone();
+        let settings = plugin::Settings {
+            compile_cache_dir: dir.path().join("compiled"),
+            ledger: house.ledger.clone(),
+            cache: cache.clone(),
+            queue: house.embedded.queue.clone(),
+            timers: Arc::new(Timers::new(cache, clock.clone())),
+            push_bus: Arc::new(LocalPushBus::new(1)),
+            statements: house.db.clone(),
+            plugins: house.db.clone(),
+            clock: clock.clone(),
+            mintable_assets: plugin::default_mintable_assets(),
+            bounds: plugin::Bounds::default(),
+        };
+        let settle = Settle {
+            ledger: house.ledger.clone(),
+            registry: Arc::new(Registry::start(settings).await.unwrap()),
+            queue: Arc::new(Shy { queue: house.embedded.queue.clone(), refusals: AtomicU32::new(refusals) }),
+            deliveries: house.db.clone(),
+            clock,
+            ladder: Ladder::new(vec![Duration::from_millis(1)]),
+        };
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(settle.run(stop.clone()));
+        Self { stop, task }
+    }
+
+    async fn stop(self) {
+        self.stop.cancel();
+        self.task.await.unwrap();
+    }
+}
+
+async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let begun = Instant::now();
+    while !is_so().await {
+        assert!(begun.elapsed() < Duration::from_secs(30), "not within 30 s: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+async fn letters(house: &House) -> Vec<DeadLetter> {
+    house.db.dead_letters(0, 10).await.unwrap()
+}
+
+async fn transfer(house: &House, amount: i64) {
+    let transfer = Transfer {
+        event_id: new_id(),
+        payer: ANNA,
+        receiver: BERT.user_id,
+        amount: Amount(amount),
+        event_type: "test".into(),
+        biz_id: "7".into(),
+        biz_type: 1,
+        obj_id: "o".into(),
+        by: ANNA.user_id,
+    };
+    house.ledger.transfer(&transfer).await.unwrap();
+}
+
+/// A transfer that nobody can read.
+fn poison() -> Hold {
+    Hold { topic: TRANSFER_TOPIC.into(), plugin: HOST_GROUP.into(), payload: "{".into(), ..hold(ANNA, &new_id(), 30) }
+}
+
+async fn adds_up(house: &House) {
+    assert_eq!(house.differences().await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_poison_event_becomes_a_dead_letter_and_its_neighbours_are_settled() {
+    let dir = TempDir::new().unwrap();
+    let house = House::open(&dir).await;
+    house.credit(ANNA, 100).await;
+    transfer(&house, 5).await;
+    let answer = house.ledger.hold(poison()).await.unwrap();
+    house.ledger.durable(answer.position).await.unwrap();
+    transfer(&house, 7).await;
+    let settling = Settling::start(&house, &dir, 0).await;
+    until("a dead letter", async || letters(&house).await.len() == 1).await;
+    until("its neighbours", async || house.settled(ANNA).await == 88).await;
+
+    let letter = letters(&house).await.remove(0);
+    assert!(letter.reason.contains("payload"), "{}", letter.reason);
+    assert_eq!(house.spendable(ANNA).await, 58, "its hold stands");
+    adds_up(&house).await;
+
+    assert!(house.db.replay(letter.id, 0).await.unwrap());
+    until("another dead letter", async || letters(&house).await.iter().any(|again| again.id != letter.id)).await;
+    let again = letters(&house).await.remove(0);
+    assert_eq!((again.attempts, again.offset), (2, letter.offset));
+    assert_eq!(house.spendable(ANNA).await, 58);
+    adds_up(&house).await;
+    settling.stop().await;
+
+    house.close().await;
+    let house = House::open(&dir).await;
+    assert_eq!(house.spendable(ANNA).await, 58, "its hold stands after a restart");
+    adds_up(&house).await;
+    assert_eq!(house.ledger.void(ANNA, &again.event.event_id).await.unwrap(), Voided::Voided);
+    assert!(house.db.drop_dead_letter(again.id).await.unwrap());
+    assert_eq!((house.spendable(ANNA).await, house.settled(ANNA).await), (88, 88));
+    adds_up(&house).await;
+    house.close().await;
+}
+
+#[tokio::test]
+async fn transfers_are_settled_even_if_the_queue_was_not_there_at_first() {
+    let dir = TempDir::new().unwrap();
+    let house = House::open(&dir).await;
+    house.credit(ANNA, 100).await;
+    transfer(&house, 5).await;
+    let settling = Settling::start(&house, &dir, 2).await;
+    until("settling", async || house.settled(ANNA).await == 95).await;
+    settling.stop().await;
+    adds_up(&house).await;
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_dead_letter_whose_event_id_is_known_with_other_content_can_be_given_up() {
+    let dir = TempDir::new().unwrap();
+    let house = House::open(&dir).await;
+    house.credit(ANNA, 100).await;
+    let id = new_id();
+    house.cache().hold(hold(ANNA, &id, 20)).await.unwrap();
+    house.db.post(&[posting(ANNA, BERT, &id, 10)]).await.unwrap();
+    house.ledger.post(&[posting(ANNA, BERT, &id, 20)]).await.unwrap();
+    assert_eq!(house.ledger.void(ANNA, &id).await.unwrap(), Voided::Voided);
+    house.deliver().await;
+    adds_up(&house).await;
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_retry_of_an_event_that_was_posted_holds_nothing_after_a_restart() {
+    let dir = TempDir::new().unwrap();
+    let house = House::open(&dir).await;
+    house.credit(ANNA, 100).await;
+    let id = new_id();
+    let answer = house.ledger.hold(hold(ANNA, &id, 60)).await.unwrap();
+    house.ledger.durable(answer.position).await.unwrap();
+    let event = house.deliver().await.remove(0);
+    house.ledger.post(&[posting(ANNA, BERT, &id, 60)]).await.unwrap();
+    // A consumer that failed after it had posted, such as in what follows the books.
+    let retry = Retry {
+        id: 0,
+        group: "test".into(),
+        partition: 0,
+        offset: 0,
+        attempt: 2,
+        due_ms: u64::MAX >> 1,
+        reason: "r".into(),
+        event: (*event).clone(),
+    };
+    house.db.set_aside(vec![retry], Vec::new()).await.unwrap();
+    house.close().await;
+
+    let house = House::open(&dir).await;
+    assert_eq!(house.spendable(ANNA).await, 40);
+    adds_up(&house).await;
+    house.close().await;
+}

@@ -1,0 +1,129 @@
+//! Load from outside, with `greenroom bench`: gifts on a server with the embedded backends, and the same requests on bare axum.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::Context;
+use serde_json::{Value, json};
+
+use super::Row;
+use crate::progress;
+use crate::server::{Options, Server};
+use crate::workspace::Workspace;
+
+/// The limit of one user's requests would be what is measured.
+const SERVER_ENV: &[(&str, &str)] = &[("GREENROOM_RATE_LIMITS_USER_PER_SECOND", "0"), ("GREENROOM_LOG_FILTER", "warn")];
+
+/// A server gets a fresh data directory for each run.
+struct Site<'a> {
+    workspace: &'a Workspace,
+    program: &'a Path,
+    plugins: &'a Path,
+    duration: u32,
+}
+
+/// Runs them all; adds each run's full report to `reports`.
+///
+/// # Errors
+/// If a run fails, or an audit finds a fault.
+pub(super) fn measure(
+    workspace: &Workspace,
+    program: &Path,
+    plugins: &Path,
+    duration: u32,
+    reports: &mut Vec<Value>,
+) -> anyhow::Result<Vec<Row>> {
+    let site = Site { workspace, program, plugins, duration };
+    let mut run = |name: &str, args: &[&str]| {
+        let report = site.run(args).with_context(|| name.to_owned())?;
+        reports.push(json!({ "name": name, "report": report }));
+        Ok::<_, anyhow::Error>(report)
+    };
+    let bare = run("bare axum", &["--bare", "--duplicates-permille", "0"])?;
+    let gifts = run("gifts", &["--duplicates-permille", "0"])?;
+    let half = half(figure(&gifts, "/acknowledgedPerS")?);
+    let paced = run("gifts at half of that rate", &["--rate", &half.to_string()])?;
+    let many = run("gifts, many streamers", &["--zipf", "0", "--rooms", "100"])?;
+    let one = run("gifts, one streamer", &["--one-room"])?;
+    let (reached, limit) = (figure(&gifts, "/settledPerS")?, figure(&bare, "/answersPerS")?);
+    let ratio = part(reached, limit);
+    let of_many = figure(&many, "/settledPerS")?;
+    let of_one = figure(&one, "/settledPerS")?;
+    Ok(vec![
+        Row {
+            name: "gifts over HTTP".into(),
+            figure: Some(reached),
+            unit: "/s".into(),
+            limit: Some(limit),
+            ratio: Some(ratio),
+            goal: ">= 0.45".into(),
+            met: Some(ratio >= 0.45),
+            contains: "durable, settled in the database and audited, by the time from the first request to the last settlement; 64 \
+                       connections, 1,000 viewers, 20 rooms by Zipf, a tenth begins combos; limit: answers of a bare axum route with \
+                       the same JSON in and out, in the generator's process"
+                .into(),
+        },
+        latency(&paced, half)?,
+        Row {
+            name: "one streamer".into(),
+            figure: Some(of_one),
+            unit: "/s".into(),
+            limit: Some(of_many),
+            ratio: Some(part(of_one, of_many)),
+            goal: ">= 0.95".into(),
+            met: Some(part(of_one, of_many) >= 0.95),
+            contains: "settled gifts to one streamer in one room; limit: to 100 streamers in 100 rooms, uniformly".into(),
+        },
+    ])
+}
+
+fn latency(paced: &Value, half: u32) -> anyhow::Result<Row> {
+    let p99 = part(figure(paced, "/latencyUs/p99")?, 1000.0);
+    Ok(Row {
+        name: "p99 at half the rate".into(),
+        figure: Some(p99),
+        unit: "ms".into(),
+        limit: None,
+        ratio: None,
+        goal: "< 10".into(),
+        met: Some(p99 < 10.0),
+        contains: format!("open loop at {half} gifts a second, from when a request was due to its durable answer"),
+    })
+}
+
+impl Site<'_> {
+    fn run(&self, args: &[&str]) -> anyhow::Result<Value> {
+        println!("-- greenroom bench {}", args.join(" "));
+        let file = self.workspace.target.join("bench-run.json");
+        let mut command = Command::new(self.program);
+        command.args(["bench", "--duration", &self.duration.to_string(), "--json"]).arg(&file).args(args);
+        if args.contains(&"--bare") {
+            progress::run(&mut command)?;
+        } else {
+            let data_dir = self.workspace.target.join("bench-data");
+            let Self { program, plugins, .. } = *self;
+            let options = Options { program, plugins, data_dir: &data_dir, listen: "127.0.0.1:0", env: SERVER_ENV };
+            let server = Server::start(&options)?;
+            command.arg("--server").arg(format!("http://{}", server.authority));
+            command.arg("--secret-file").arg(server.secret_file());
+            progress::run(&mut command)?;
+            server.stop()?;
+        }
+        let report = std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
+        Ok(serde_json::from_slice(&report)?)
+    }
+}
+
+fn figure(report: &Value, path: &str) -> anyhow::Result<f64> {
+    report.pointer(path).and_then(Value::as_f64).with_context(|| format!("the report has no {path}"))
+}
+
+#[expect(clippy::float_arithmetic, reason = "a ratio for the eye")]
+fn part(figure: f64, limit: f64) -> f64 {
+    if limit > 0.0 { figure / limit } else { 0.0 }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive rate far below 2^32")]
+fn half(rate: f64) -> u32 {
+    (part(rate, 2.0) as u32).max(1)
+}
