@@ -160,6 +160,7 @@ fn all_sources() -> Vec<Source> {
     let folders = [
         "host/src",
         "host/tests",
+        "host/benches",
         "plugins/manifest/src",
         "plugins/sdk/src",
         "plugins/gift/src",
