@@ -32,7 +32,7 @@ fn main() {
     one.block_on(async { tokio::spawn(processor(calls / 10, rounds)).await.unwrap() });
     drop(one);
     let all = tokio::runtime::Runtime::new().unwrap();
-    all.block_on(disk(calls, rounds / 4 | 1));
+    all.block_on(disk(calls, (rounds / 4) | 1));
 }
 
 /// A gift plugin that is enabled in a room, and viewers with money.

@@ -28,12 +28,20 @@ impl Tally {
     }
 }
 
+#[derive(Debug)]
+struct Suite {
+    name: String,
+    tally: Tally,
+    /// As the suite itself says it, such as `0.07s`; empty if it does not.
+    took: String,
+}
+
 /// What the output has said so far.
 #[derive(Debug, Default)]
 struct Report {
     total: Tally,
-    /// Name and count of each suite that ended, in order.
-    suites: Vec<(String, Tally)>,
+    /// Each suite that ended, in order.
+    suites: Vec<Suite>,
     running: Option<String>,
 }
 
@@ -76,7 +84,8 @@ impl Report {
             self.running = Some(suite);
         } else if let Some(tally) = tally(line) {
             self.total.add(tally);
-            self.suites.push((self.running.take().unwrap_or_else(|| "unnamed".into()), tally));
+            let name = self.running.take().unwrap_or_else(|| "unnamed".into());
+            self.suites.push(Suite { name, tally, took: took(line).into() });
         }
     }
 
@@ -85,7 +94,7 @@ impl Report {
         if let Some(crashed) = self.running.take() {
             let tally = Tally { failed: 1, ..Tally::default() };
             self.total.add(tally);
-            self.suites.push((format!("{crashed} (ended without a result)"), tally));
+            self.suites.push(Suite { name: format!("{crashed} (ended without a result)"), tally, took: String::new() });
         }
     }
 
@@ -98,8 +107,11 @@ impl Report {
 
     fn print(&self, started: Instant) {
         println!("\nsuites, {:.0?}:", started.elapsed());
-        for (name, tally) in self.suites.iter().filter(|(_, tally)| *tally != Tally::default()) {
-            println!("  {name}: {} passed, {} failed, {} skipped", tally.passed, tally.failed, tally.skipped);
+        for Suite { name, tally, took } in self.suites.iter().filter(|suite| suite.tally != Tally::default()) {
+            println!(
+                "  {took:>8}  {name}: {} passed, {} failed, {} skipped",
+                tally.passed, tally.failed, tally.skipped
+            );
         }
         let Tally { passed, failed, skipped } = self.total;
         println!("{passed} passed, {failed} failed, {skipped} skipped");
@@ -148,6 +160,12 @@ fn tally(line: &str) -> Option<Tally> {
     Some(tally)
 }
 
+/// The time at the end of such a line.
+fn took(line: &str) -> &str {
+    let (_, time) = line.split_once("finished in ").unwrap_or_default();
+    time.split(';').next().unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -177,10 +195,14 @@ test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; fini
         let mut report = read(OUTPUT);
         report.end(exit(101));
         assert_eq!(report.total, Tally { passed: 6, failed: 1, skipped: 2 });
-        let names: Vec<&str> = report.suites.iter().map(|(name, _)| name.as_str()).collect();
+        let names: Vec<&str> = report.suites.iter().map(|suite| suite.name.as_str()).collect();
         assert_eq!(
             names,
             ["greenroom, src/lib.rs", "ledger, tests/ledger.rs", "examples in the docs of greenroom_sdk"]
+        );
+        assert_eq!(
+            report.suites.iter().map(|suite| suite.took.as_str()).collect::<Vec<_>>(),
+            ["0.07s", "1.07s", "0.07s"]
         );
         assert!(report.verdict(false).is_err());
     }

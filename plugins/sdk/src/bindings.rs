@@ -4,7 +4,7 @@
 //! Compiles on every machine. Off `wasm32` there is no host, and calling an import panics; keep rules free of imports and
 //! they can be tested natively.
 
-#![allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, clippy::restriction)]
+#![allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, clippy::restriction, reason = "generated code")]
 
 pub mod imports {
     wit_bindgen::generate!({

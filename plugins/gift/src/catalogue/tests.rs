@@ -1,3 +1,5 @@
+//! Gifts as rows and as JSON: what is written is what is read.
+
 use super::*;
 
 fn row(gift: &Gift) -> Vec<db::Value> {

@@ -1,3 +1,5 @@
+//! Rankings under repetition, restarts and crashes: each gift counts once.
+
 use std::collections::BTreeMap;
 
 use super::*;

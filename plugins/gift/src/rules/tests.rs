@@ -1,3 +1,5 @@
+//! Who may send what, in which order the reasons are told, and how a gift is shared.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! The books of a gift: they balance, and what is no gift is rejected.
+
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,3 +1,5 @@
+//! The course of a combo, over counters and timers played by hand.
+
 use std::collections::BTreeMap;
 
 use super::*;

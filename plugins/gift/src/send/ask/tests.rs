@@ -1,3 +1,5 @@
+//! What a viewer asks for: how it is read, and which part of it makes two requests the same.
+
 use greenroom_sdk::{Caller, Role};
 
 use super::*;
