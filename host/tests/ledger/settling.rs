@@ -5,15 +5,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use greenroom::adapters::embedded::{LocalPushBus, SystemClock};
+use greenroom::adapters::embedded::SystemClock;
 use greenroom::domain::{Amount, Event};
 use greenroom::ledger::{TRANSFER_TOPIC, Transfer, Voided};
-use greenroom::plugin::{self, Registry};
 use greenroom::ports::cache::Hold;
 use greenroom::ports::db::{DeadLetter, Deliveries, Ledger as _, Retry};
 use greenroom::ports::queue::{self, Queue};
 use greenroom::settle::{HOST_GROUP, Ladder, Settle};
-use greenroom::timer::Timers;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -56,27 +54,12 @@ struct Settling {
 
 impl Settling {
     async fn start(house: &House, dir: &TempDir, refusals: u32) -> Self {
-        let clock = Arc::new(SystemClock);
-        let cache = house.embedded.cache.clone();
-        let settings = plugin::Settings {
-            compile_cache_dir: dir.path().join("compiled"),
-            ledger: house.ledger.clone(),
-            cache: cache.clone(),
-            queue: house.embedded.queue.clone(),
-            timers: Arc::new(Timers::new(cache, clock.clone())),
-            push_bus: Arc::new(LocalPushBus::new(1)),
-            statements: house.db.clone(),
-            plugins: house.db.clone(),
-            clock: clock.clone(),
-            mintable_assets: plugin::default_mintable_assets(),
-            bounds: plugin::Bounds::default(),
-        };
         let settle = Settle {
             ledger: house.ledger.clone(),
-            registry: Arc::new(Registry::start(settings).await.unwrap()),
+            registry: house.registry(dir).await,
             queue: Arc::new(Shy { queue: house.embedded.queue.clone(), refusals: AtomicU32::new(refusals) }),
             deliveries: house.db.clone(),
-            clock,
+            clock: Arc::new(SystemClock),
             ladder: Ladder::new(vec![Duration::from_millis(1)]),
         };
         let stop = CancellationToken::new();
