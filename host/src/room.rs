@@ -42,7 +42,7 @@ pub struct Rooms {
     db: Arc<dyn db::Rooms>,
     registry: Arc<Registry>,
     clock: Arc<dyn Clock>,
-    held: RwLock<HashMap<RoomId, Arc<Snapshot>>>,
+    held: Arc<RwLock<HashMap<RoomId, Arc<Snapshot>>>>,
     turns: Vec<Mutex<()>>,
 }
 
@@ -57,7 +57,7 @@ impl Rooms {
             held.insert(row.room_id, Arc::new(Snapshot::restore(row, bindings, &registry, None)));
         }
         let turns = (0..TURNS).map(|_| Mutex::default()).collect();
-        Ok(Self { db, registry, clock, held: RwLock::new(held), turns })
+        Ok(Self { db, registry, clock, held: Arc::new(RwLock::new(held)), turns })
     }
 
     /// Makes a room without a stream.
@@ -149,9 +149,20 @@ impl Rooms {
         if let Some(snapshot) = self.held.read().get(&room) {
             return Ok(snapshot.clone());
         }
+        // An active room that a change has put out of memory comes back in its turn, in which nobody changes it.
+        let turn = self.turns.get(turn_of(room)).and_then(|turn| turn.try_lock().ok());
         let (row, bindings) = self.db.room(room).await?.ok_or(Error::RoomNotFound(room))?;
-        Ok(Arc::new(Snapshot::restore(row, bindings, &self.registry, None)))
+        let snapshot = Arc::new(Snapshot::restore(row, bindings, &self.registry, None));
+        if turn.is_some() && snapshot.is_active() {
+            self.held.write().insert(room, snapshot.clone());
+        }
+        Ok(snapshot)
     }
+}
+
+/// The turn in which a room is changed.
+fn turn_of(room: RoomId) -> usize {
+    usize::try_from(room.0.unsigned_abs() % TURNS as u64).unwrap_or(0)
 }
 
 fn check_new(room: &NewRoom) -> Result<(), Error> {

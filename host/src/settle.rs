@@ -15,6 +15,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -50,21 +51,35 @@ pub struct Settle {
     pub ladder: Ladder,
 }
 
+/// A group that is being consumed.
+struct Started {
+    topics: Vec<String>,
+    worker: JoinHandle<()>,
+}
+
 impl Settle {
     /// Consumes until it is told to stop, then lets every worker finish its batch. One task in a process.
     pub async fn run(self, shutdown: CancellationToken) {
         let settle = Arc::new(self);
         let workers = TaskTracker::new();
-        let mut started: HashMap<String, Vec<String>> = HashMap::new();
+        let mut started: HashMap<String, Started> = HashMap::new();
         while !shutdown.is_cancelled() {
             for (name, topics) in settle.consuming() {
-                let is_done = match started.get(&name) {
-                    Some(before) if *before == topics => continue,
-                    Some(_) => settle.change_topics(&name, &topics).await,
+                let worker = match started.remove(&name) {
+                    Some(before) if !before.worker.is_finished() => {
+                        let is_same = before.topics == topics || settle.change_topics(&name, &topics).await;
+                        started
+                            .insert(name, Started { topics: if is_same { topics } else { before.topics }, ..before });
+                        continue;
+                    }
+                    Some(_) => {
+                        tracing::error!(group = name, "a worker ended before its time; another goes on where it was");
+                        settle.start(&workers, &shutdown, &name, &topics).await
+                    }
                     None => settle.start(&workers, &shutdown, &name, &topics).await,
                 };
-                if is_done {
-                    started.insert(name, topics);
+                if let Some(worker) = worker {
+                    started.insert(name, Started { topics, worker });
                 }
             }
             tokio::select! {
@@ -103,7 +118,7 @@ impl Settle {
         shutdown: &CancellationToken,
         group: &str,
         topics: &[String],
-    ) -> bool {
+    ) -> Option<JoinHandle<()>> {
         match self.queue.subscribe(group, &shared(topics)).await {
             Ok(source) => {
                 let consumer = match group {
@@ -111,12 +126,11 @@ impl Settle {
                     plugin => Consumer::Plugin(plugin.to_owned()),
                 };
                 let worker = Worker { settle: self.clone(), group: group.into(), consumer, source };
-                workers.spawn(worker.run(shutdown.clone()));
-                true
+                Some(workers.spawn(worker.run(shutdown.clone())))
             }
             Err(error) => {
                 tracing::error!(group, %error, "cannot subscribe; will try again");
-                false
+                None
             }
         }
     }

@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{BindingChange, BindingView, Error, PluginChoice, RoomView, Rooms, TURNS, user_ids};
+use super::{BindingChange, BindingView, Error, PluginChoice, RoomView, Rooms, turn_of, user_ids};
 use crate::domain::{RoomId, StreamId, UserId};
 use crate::plugin::Occasion;
-use crate::ports::db::{AuditEntry, BindingRow, RoomRow, StreamRow};
+use crate::ports::db::{self, AuditEntry, BindingRow, RoomRow, StreamRow};
 use crate::room::route::overlap;
 use crate::room::snapshot::Snapshot;
 
@@ -145,14 +145,20 @@ impl Rooms {
             from: describe(before),
             to: describe(&after),
         };
-        if !self.db.change(room, before.version, stream.as_ref(), &bindings, &audit).await? {
-            self.held.write().remove(&room);
+        let (db, held, version, swapped) = (self.db.clone(), self.held.clone(), before.version, after.clone());
+        // In a task of its own: a caller who goes away while this is written must not leave the old snapshot in memory.
+        let written = tokio::spawn(async move {
+            let written = db.change(room, version, stream.as_ref(), &bindings, &audit).await;
+            let mut held = held.write();
+            match written {
+                Ok(true) if swapped.is_active() => drop(held.insert(room, swapped)),
+                // What is there now is not known if the database refused or failed; the next who asks reads it.
+                _ => drop(held.remove(&room)),
+            }
+            written
+        });
+        if !written.await.map_err(|stopped| db::Error::Unavailable(stopped.to_string()))?? {
             return Err(Error::Raced(room));
-        }
-        if after.is_active() {
-            self.held.write().insert(room, after.clone());
-        } else {
-            self.held.write().remove(&room);
         }
         self.tell(before, &after, Refusal::Logged).await?;
         Ok(after)
@@ -182,8 +188,7 @@ impl Rooms {
     }
 
     async fn turn(&self, room: RoomId) -> Option<tokio::sync::MutexGuard<'_, ()>> {
-        let index = usize::try_from(room.0.unsigned_abs() % TURNS as u64).unwrap_or(0);
-        match self.turns.get(index) {
+        match self.turns.get(turn_of(room)) {
             Some(turn) => Some(turn.lock().await),
             None => None,
         }

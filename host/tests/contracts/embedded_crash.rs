@@ -348,6 +348,25 @@ async fn events_that_wait_in_the_database_have_their_holds_and_outcomes_again() 
 }
 
 #[tokio::test]
+async fn the_outcome_of_an_open_hold_is_known_after_a_restart_however_few_are_remembered() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = Settings { buckets: 1, outcomes_max: 2, ..Settings::new(dir.path()) };
+    let embedded = open(&settings).await;
+    let payer = account(1);
+    fill(&*embedded.cache, payer, 100, 1).await;
+    for id in ["a", "b", "c", "d", "e"] {
+        hold_durably(&embedded, payer, id, 1).await;
+    }
+    drop(embedded);
+    let embedded = open(&settings).await;
+    let waiting: Vec<_> = ["f", "g", "h"].iter().map(|id| paid("gift.sent", payer, id, 1)).collect();
+    embedded.recover(&waiting);
+    for id in ["a", "b", "c", "d", "e", "f", "g", "h"] {
+        assert!(embedded.cache.outcome(payer.user_id, &event_id(id)).await.unwrap().is_some(), "{id}");
+    }
+}
+
+#[tokio::test]
 async fn a_full_outbox_refuses_and_takes_again_once_it_is_consumed() {
     let dir = tempfile::tempdir().unwrap();
     let embedded = open(&Settings { outbox_len_max: 4, ..Settings::new(dir.path()) }).await;

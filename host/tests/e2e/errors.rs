@@ -38,6 +38,9 @@ async fn what_is_not_there_or_not_allowed_is_told_by_its_code() {
     viewer.refused(Method::POST, &gifts(ROOM), send("999999"), 404, 10004).await;
     operator.ok(Method::PUT, "/v1/rooms/7/plugins/gift", json!({ "enabled": true, "config": { "maxCount": 2 } })).await;
     viewer.refused(Method::POST, &gifts(ROOM), gift(&event_id(), 3), 403, 10005).await;
+    server.recharge(STREAMER, 1_000).await;
+    let streamer = server.client(STREAMER, Role::Streamer);
+    streamer.refused(Method::POST, &gifts(ROOM), gift(&event_id(), 1), 403, 10005).await;
     let config = json!({ "enabled": true, "config": { "maxCount": -2 } });
     let problem = operator.refused(Method::PUT, "/v1/rooms/7/plugins/gift", config, 422, 40005).await;
     assert!(problem["detail"].as_str().unwrap().contains("/maxCount"), "{problem}");

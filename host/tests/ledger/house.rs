@@ -3,14 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use greenroom::adapters::embedded::{self, Embedded, SystemClock};
+use greenroom::adapters::embedded::{self, Embedded, LocalPushBus, SystemClock};
 use greenroom::adapters::sqlite::Sqlite;
 use greenroom::domain::{Account, Amount, AssetType, ContentDigest, Entry, EventId, Part, Posting, UserId};
 use greenroom::ledger::{Credit, Ledger, Reconciler};
+use greenroom::plugin::{self, Registry};
 use greenroom::ports::cache::{Cache, Hold};
 use greenroom::ports::clock::Clock;
 use greenroom::ports::db::Deliveries;
 use greenroom::ports::queue::Queue;
+use greenroom::timer::Timers;
 use tempfile::TempDir;
 
 pub const ANNA: Account = gold(1001);
@@ -43,6 +45,26 @@ impl House {
         drop(self.ledger);
         self.embedded.close().await.unwrap();
         self.db.close().await;
+    }
+
+    /// A registry without plugins.
+    pub async fn registry(&self, dir: &TempDir) -> Arc<Registry> {
+        let clock = Arc::new(SystemClock);
+        let cache = self.embedded.cache.clone();
+        let settings = plugin::Settings {
+            compile_cache_dir: dir.path().join("compiled"),
+            ledger: self.ledger.clone(),
+            cache: cache.clone(),
+            queue: self.embedded.queue.clone(),
+            timers: Arc::new(Timers::new(cache, clock.clone())),
+            push_bus: Arc::new(LocalPushBus::new(1)),
+            statements: self.db.clone(),
+            plugins: self.db.clone(),
+            clock,
+            mintable_assets: plugin::default_mintable_assets(),
+            bounds: plugin::Bounds::default(),
+        };
+        Arc::new(Registry::start(settings).await.unwrap())
     }
 
     pub fn cache(&self) -> &dyn Cache {

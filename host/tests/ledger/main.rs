@@ -3,5 +3,6 @@
 
 mod disorder;
 mod house;
+mod rooms;
 mod settling;
 mod steps;

@@ -5,15 +5,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use greenroom::adapters::embedded::{LocalPushBus, SystemClock};
+use greenroom::adapters::embedded::SystemClock;
 use greenroom::domain::{Amount, Event};
 use greenroom::ledger::{TRANSFER_TOPIC, Transfer, Voided};
-use greenroom::plugin::{self, Registry};
 use greenroom::ports::cache::Hold;
-use greenroom::ports::db::{DeadLetter, Deliveries, Ledger as _, Retry};
+use greenroom::ports::db::{self, DeadLetter, Deliveries, Ledger as _, Retry};
 use greenroom::ports::queue::{self, Queue};
 use greenroom::settle::{HOST_GROUP, Ladder, Settle};
-use greenroom::timer::Timers;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -48,6 +46,42 @@ impl Queue for Shy {
     }
 }
 
+/// Deliveries that are at fault the first time.
+struct Faulty {
+    db: Arc<dyn Deliveries>,
+    faults: AtomicU32,
+}
+
+#[async_trait]
+impl Deliveries for Faulty {
+    async fn set_aside(&self, retries: Vec<Retry>, dead: Vec<DeadLetter>) -> Result<(), db::Error> {
+        let left = self.faults.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        assert!(left.is_err(), "a fault of this test");
+        self.db.set_aside(retries, dead).await
+    }
+    async fn due(&self, group: &str, now_ms: u64, limit: usize) -> Result<Vec<Retry>, db::Error> {
+        self.db.due(group, now_ms, limit).await
+    }
+    async fn remove_retries(&self, ids: &[i64]) -> Result<(), db::Error> {
+        self.db.remove_retries(ids).await
+    }
+    async fn waiting(&self) -> Result<Vec<Event>, db::Error> {
+        self.db.waiting().await
+    }
+    async fn dead_letters(&self, after: i64, limit: usize) -> Result<Vec<DeadLetter>, db::Error> {
+        self.db.dead_letters(after, limit).await
+    }
+    async fn dead_letter(&self, id: i64) -> Result<Option<DeadLetter>, db::Error> {
+        self.db.dead_letter(id).await
+    }
+    async fn replay(&self, id: i64, now_ms: u64) -> Result<bool, db::Error> {
+        self.db.replay(id, now_ms).await
+    }
+    async fn drop_dead_letter(&self, id: i64) -> Result<bool, db::Error> {
+        self.db.drop_dead_letter(id).await
+    }
+}
+
 /// A worker that settles.
 struct Settling {
     stop: CancellationToken,
@@ -55,28 +89,13 @@ struct Settling {
 }
 
 impl Settling {
-    async fn start(house: &House, dir: &TempDir, refusals: u32) -> Self {
-        let clock = Arc::new(SystemClock);
-        let cache = house.embedded.cache.clone();
-        let settings = plugin::Settings {
-            compile_cache_dir: dir.path().join("compiled"),
-            ledger: house.ledger.clone(),
-            cache: cache.clone(),
-            queue: house.embedded.queue.clone(),
-            timers: Arc::new(Timers::new(cache, clock.clone())),
-            push_bus: Arc::new(LocalPushBus::new(1)),
-            statements: house.db.clone(),
-            plugins: house.db.clone(),
-            clock: clock.clone(),
-            mintable_assets: plugin::default_mintable_assets(),
-            bounds: plugin::Bounds::default(),
-        };
+    async fn start(house: &House, dir: &TempDir, refusals: u32, faults: u32) -> Self {
         let settle = Settle {
             ledger: house.ledger.clone(),
-            registry: Arc::new(Registry::start(settings).await.unwrap()),
+            registry: house.registry(dir).await,
             queue: Arc::new(Shy { queue: house.embedded.queue.clone(), refusals: AtomicU32::new(refusals) }),
-            deliveries: house.db.clone(),
-            clock,
+            deliveries: Arc::new(Faulty { db: house.db.clone(), faults: AtomicU32::new(faults) }),
+            clock: Arc::new(SystemClock),
             ladder: Ladder::new(vec![Duration::from_millis(1)]),
         };
         let stop = CancellationToken::new();
@@ -135,7 +154,7 @@ async fn a_poison_event_becomes_a_dead_letter_and_its_neighbours_are_settled() {
     let answer = house.ledger.hold(poison()).await.unwrap();
     house.ledger.durable(answer.position).await.unwrap();
     transfer(&house, 7).await;
-    let settling = Settling::start(&house, &dir, 0).await;
+    let settling = Settling::start(&house, &dir, 0, 0).await;
     until("a dead letter", async || letters(&house).await.len() == 1).await;
     until("its neighbours", async || house.settled(ANNA).await == 88).await;
 
@@ -169,8 +188,24 @@ async fn transfers_are_settled_even_if_the_queue_was_not_there_at_first() {
     let house = House::open(&dir).await;
     house.credit(ANNA, 100).await;
     transfer(&house, 5).await;
-    let settling = Settling::start(&house, &dir, 2).await;
+    let settling = Settling::start(&house, &dir, 2, 0).await;
     until("settling", async || house.settled(ANNA).await == 95).await;
+    settling.stop().await;
+    adds_up(&house).await;
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_worker_that_ends_before_its_time_is_followed_by_another() {
+    let dir = TempDir::new().unwrap();
+    let house = House::open(&dir).await;
+    house.credit(ANNA, 100).await;
+    let settling = Settling::start(&house, &dir, 0, 1).await;
+    let answer = house.ledger.hold(poison()).await.unwrap();
+    house.ledger.durable(answer.position).await.unwrap();
+    until("a dead letter", async || letters(&house).await.len() == 1).await;
+    transfer(&house, 5).await;
+    until("what came after it", async || house.settled(ANNA).await == 95).await;
     settling.stop().await;
     adds_up(&house).await;
     house.close().await;
