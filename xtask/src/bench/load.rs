@@ -46,7 +46,7 @@ pub(super) fn measure(
     let many = run("gifts, many streamers", &["--zipf", "0", "--rooms", "100"])?;
     let one = run("gifts, one streamer", &["--one-room"])?;
     let own_rooms = ["--duplicates-permille", "0", "--viewers", "64", "--rooms", "64"];
-    let over_http = run("gifts, 64 rooms of one viewer", &own_rooms)?;
+    let over_http = run("gifts, 64 rooms", &own_rooms)?;
     let over_ws = run("the same over WebSockets", &[&own_rooms[..], &["--transport", "ws"]].concat())?;
     let (reached, limit) = (figure(&gifts, "/settledPerS")?, figure(&bare, "/answersPerS")?);
     let ratio = part(reached, limit);
