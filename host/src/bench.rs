@@ -20,6 +20,7 @@ mod progress;
 mod report;
 mod setup;
 mod tally;
+mod ws;
 mod zipf;
 
 use std::path::PathBuf;
@@ -39,10 +40,21 @@ use pacer::Pacer;
 use plan::{Plan, Shape};
 use report::{Heading, Report};
 use setup::{Api, Signer, Stage};
+use ws::Sockets;
 use zipf::Zipf;
 
 /// The seed of a run that is given none.
 const SEED: u64 = 1;
+
+/// How the gifts go to the server.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Transport {
+    /// HTTP/1.1 with connections that live on.
+    #[default]
+    Http,
+    /// The room's WebSocket, one for each viewer; every viewer then stays in one room.
+    Ws,
+}
 
 /// Puts load on a server and checks every coin afterwards.
 #[derive(Debug, Clone, clap::Args)]
@@ -59,6 +71,9 @@ pub struct Args {
     /// Loads a bare axum server in this process instead: the limit of this machine and this generator.
     #[arg(long)]
     pub bare: bool,
+    /// How the gifts are sent.
+    #[arg(long, value_enum, default_value_t, conflicts_with = "bare")]
+    pub transport: Transport,
     /// Requests a second, in an open loop. Without it: a closed loop, as fast as the server answers.
     #[arg(long, value_name = "PER_SECOND", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub rate: Option<u32>,
@@ -236,6 +251,7 @@ fn load(args: &Args, cast: message::Cast) -> Arc<Load> {
     let shape = Shape {
         viewers: args.viewers,
         rooms: Zipf::new(rooms(args), args.zipf),
+        own_rooms: (args.transport == Transport::Ws).then(|| rooms(args)),
         combos_permille: args.combos_permille,
         duplicates_permille: args.duplicates_permille,
         gifts_max: args.gifts_max,
@@ -247,6 +263,7 @@ fn load(args: &Args, cast: message::Cast) -> Arc<Load> {
         pacer: Pacer::new(),
         outcomes: Outcomes::new(args.gifts_max, args.viewers),
         duration: Duration::from_secs(args.duration),
+        sockets: (args.transport == Transport::Ws).then(Sockets::default),
         stop: CancellationToken::new(),
     })
 }

@@ -13,7 +13,7 @@ use crate::workspace::Workspace;
 use crate::{demo, plugins};
 
 /// What can be measured alone, in the order of the table: `http` is load on a server from outside, the others are `host/benches`.
-const GROUPS: [&str; 4] = ["http", "engine", "recovery", "rooms"];
+const GROUPS: [&str; 5] = ["http", "engine", "recovery", "rooms", "viewers"];
 
 /// Options of `cargo xtask bench`.
 #[derive(Debug, clap::Args)]
@@ -21,7 +21,7 @@ pub(crate) struct Args {
     /// Seconds of each run of load.
     #[arg(long, default_value_t = 10)]
     duration: u32,
-    /// Only these groups: http, engine, recovery, rooms.
+    /// Only these groups: http, engine, recovery, rooms, viewers.
     groups: Vec<String>,
 }
 

@@ -18,9 +18,10 @@ use super::pace::Pace;
 use super::pacer::{Pacer, Times};
 use super::plan::{Gift, Plan, Request};
 use super::tally::Tally;
+use super::ws::Sockets;
 
 /// A request without an answer for so long has none; its outcome is asked for after the run.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// After a connection that could not be made.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -32,6 +33,8 @@ pub(super) struct Load {
     pub(super) pacer: Pacer,
     pub(super) outcomes: Outcomes,
     pub(super) duration: Duration,
+    /// With them, gifts go over WebSockets and not over HTTP.
+    pub(super) sockets: Option<Sockets>,
     /// Stops the run early; what is under way is still answered.
     pub(super) stop: CancellationToken,
 }
@@ -80,7 +83,10 @@ async fn work(load: Arc<Load>, times: Times, tally: Arc<Mutex<Tally>>) {
     while let Some(request) = load.next(times).await {
         let due = times.due(load.pace, request);
         let sent = Instant::now();
-        let result = client.send(&load.cast, &request.gift).await;
+        let result = match &load.sockets {
+            Some(sockets) => sockets.send(&load.cast, &request.gift).await,
+            None => client.send(&load.cast, &request.gift).await,
+        };
         let done = Instant::now();
         let mut tally = tally.lock();
         if result.is_ok() {
@@ -121,6 +127,11 @@ fn note(outcomes: &Outcomes, tally: &mut Tally, gift: &Gift, result: Result<Verd
     }
 }
 
+/// A server that takes no connection is given a moment.
+pub(super) async fn pause() {
+    sleep(RECONNECT_PAUSE).await;
+}
+
 /// Sends gifts over one connection, which it makes again when it breaks.
 pub(super) struct Client<'a> {
     authority: &'a str,
@@ -143,7 +154,7 @@ impl<'a> Client<'a> {
             None => match Connection::open(self.authority).await {
                 Ok(connection) => connection,
                 Err(_) => {
-                    sleep(RECONNECT_PAUSE).await;
+                    pause().await;
                     return Err("no connection".into());
                 }
             },

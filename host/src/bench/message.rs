@@ -26,18 +26,35 @@ impl Cast {
     /// Writes the whole request, head and body.
     pub(super) fn write(&self, gift: &Gift, out: &mut Vec<u8>) {
         let body = self.body(gift);
-        let token = usize::try_from(gift.viewer).ok().and_then(|viewer| self.tokens.get(viewer));
-        let room = usize::try_from(gift.room).ok().and_then(|room| self.rooms.get(room)).copied().unwrap_or_default();
+        let (room, token) = (self.room(gift), self.token(gift));
         out.clear();
         // Writing to memory does not fail.
         let _ = write!(
             out,
-            "POST /v1/rooms/{room}/gifts HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {}\r\n\
+            "POST /v1/rooms/{room}/gifts HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {token}\r\n\
              content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
             self.authority,
-            token.map_or("", String::as_str),
             body.len(),
         );
+    }
+
+    /// Where the viewer's socket goes.
+    pub(super) fn socket_url(&self, gift: &Gift) -> String {
+        let (room, token) = (self.room(gift), self.token(gift));
+        format!("ws://{}/v1/rooms/{room}/ws?token={token}", self.authority)
+    }
+
+    /// The request as a message of a socket.
+    pub(super) fn socket_request(&self, gift: &Gift) -> String {
+        format!(r#"{{"ref":{},"method":"POST","path":"gifts","body":{}}}"#, gift.number, self.body(gift))
+    }
+
+    fn token(&self, gift: &Gift) -> &str {
+        usize::try_from(gift.viewer).ok().and_then(|viewer| self.tokens.get(viewer)).map_or("", String::as_str)
+    }
+
+    fn room(&self, gift: &Gift) -> i64 {
+        usize::try_from(gift.room).ok().and_then(|room| self.rooms.get(room)).copied().unwrap_or_default()
     }
 
     fn body(&self, gift: &Gift) -> String {

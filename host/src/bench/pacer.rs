@@ -92,7 +92,7 @@ mod tests {
 
     fn plan(gifts_max: u64) -> Mutex<Plan> {
         let rooms = Zipf::new(1, 1.0);
-        let shape = Shape { viewers: 1, rooms, combos_permille: 0, duplicates_permille: 0, gifts_max };
+        let shape = Shape { viewers: 1, rooms, own_rooms: None, combos_permille: 0, duplicates_permille: 0, gifts_max };
         Mutex::new(Plan::new(1, shape))
     }
 

@@ -24,6 +24,8 @@ const COPY_LAG_MAX: u64 = 2_000;
 pub(super) struct Shape {
     pub(super) viewers: u32,
     pub(super) rooms: Zipf,
+    /// If given, every viewer stays in one of so many rooms, and `rooms` is not asked.
+    pub(super) own_rooms: Option<u32>,
     /// Of 1,000 gifts, how many begin a combo.
     pub(super) combos_permille: u32,
     /// Of 1,000 gifts, how many are sent again.
@@ -121,7 +123,10 @@ impl Plan {
 
     fn begun(&mut self, number: u64) -> (u32, u32, Option<Combo>) {
         let viewer = self.rng.random_range(0..self.shape.viewers.max(1));
-        let room = self.shape.rooms.sample(&mut self.rng);
+        let room = match self.shape.own_rooms {
+            Some(rooms) => viewer % rooms.max(1),
+            None => self.shape.rooms.sample(&mut self.rng),
+        };
         let begins = self.rng.random_range(0..1000) < self.shape.combos_permille;
         if !begins || self.combos.len() >= COMBOS_OPEN_MAX {
             return (viewer, room, None);
@@ -189,7 +194,8 @@ mod tests {
 
     fn plan(seed: u64, combos_permille: u32, duplicates_permille: u32) -> Vec<Request> {
         let rooms = Zipf::new(5, 1.1);
-        let shape = Shape { viewers: 100, rooms, combos_permille, duplicates_permille, gifts_max: 20_000 };
+        let shape =
+            Shape { viewers: 100, rooms, own_rooms: None, combos_permille, duplicates_permille, gifts_max: 20_000 };
         Plan::new(seed, shape).collect()
     }
 

@@ -45,6 +45,9 @@ pub(super) fn measure(
     let paced = run("gifts at half of that rate", &["--rate", &half.to_string()])?;
     let many = run("gifts, many streamers", &["--zipf", "0", "--rooms", "100"])?;
     let one = run("gifts, one streamer", &["--one-room"])?;
+    let own_rooms = ["--duplicates-permille", "0", "--viewers", "64", "--rooms", "64"];
+    let over_http = run("gifts, 64 rooms", &own_rooms)?;
+    let over_ws = run("the same over WebSockets", &[&own_rooms[..], &["--transport", "ws"]].concat())?;
     let (reached, limit) = (figure(&gifts, "/settledPerS")?, figure(&bare, "/answersPerS")?);
     let ratio = part(reached, limit);
     let of_many = figure(&many, "/settledPerS")?;
@@ -74,7 +77,23 @@ pub(super) fn measure(
             met: Some(part(of_one, of_many) >= 0.95),
             contains: "settled gifts to one streamer in one room; limit: to 100 streamers in 100 rooms, uniformly".into(),
         },
+        sockets(figure(&over_ws, "/settledPerS")?, figure(&over_http, "/settledPerS")?),
     ])
+}
+
+fn sockets(over_ws: f64, over_http: f64) -> Row {
+    Row {
+        name: "gifts over WebSockets".into(),
+        figure: Some(over_ws),
+        unit: "/s".into(),
+        limit: Some(over_http),
+        ratio: Some(part(over_ws, over_http)),
+        goal: String::new(),
+        met: None,
+        contains: "settled; 64 viewers with a socket each, one a room, who also get their own push; limit: the same number over HTTP, to \
+                   rooms by Zipf"
+            .into(),
+    }
 }
 
 fn latency(paced: &Value, half: u32) -> anyhow::Result<Row> {
