@@ -6,5 +6,6 @@ mod crash;
 mod errors;
 mod faults;
 mod gift;
+mod hostile;
 mod support;
 mod swap;
