@@ -415,6 +415,15 @@ async fn installation_finds_a_manifest_that_lies() {
 }
 
 #[tokio::test]
+async fn a_component_that_traps_or_never_ends_when_it_starts_is_not_installed() {
+    for body in ["unreachable", "(loop (br 0))"] {
+        let module = format!("(module (func $start {body}) (start $start))");
+        let fault = rejected(&small("", &[], &module, &plain())).await;
+        assert!(fault.starts_with("component: it cannot be instantiated"), "{body}: {fault}");
+    }
+}
+
+#[tokio::test]
 async fn a_plugin_is_installed_once_and_found_again_after_a_restart_with_a_damaged_cache() {
     let bench = bench().await;
     let wasm = guest::hostile("hostile");
