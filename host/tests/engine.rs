@@ -4,11 +4,14 @@
 
 #[path = "engine/guest.rs"]
 mod guest;
+#[path = "engine/pool.rs"]
+mod pool;
 #[path = "engine/ports.rs"]
 mod ports;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use greenroom::domain::{Event, EventId, RoomId, UserId};
@@ -73,24 +76,43 @@ fn fine() -> Result<ApiResponse, Problem> {
     Ok(ApiResponse { status: 200, body: Bytes::from_static(b"{\"ok\":true}") })
 }
 
-/// Lets a guest misbehave while a neighbour is called all the time; the neighbour's calls are all answered.
+/// Lets a guest misbehave while a neighbour is called all the time. The neighbour's calls are all answered, and promptly.
 async fn misbehave(body: &'static str) -> (Bench, Error) {
     let bench = bench().await;
     let hostile = bench.registry.install(&guest::hostile("hostile")).await.unwrap();
-    let neighbour = bench.registry.install(&guest::hostile("neighbour")).await.unwrap();
-    let calling = {
-        let (registry, context) = (Arc::clone(&bench.registry), context(&neighbour));
-        tokio::spawn(async move {
-            for _ in 0..200 {
-                assert_eq!(registry.api(&context, request("")).await.unwrap(), fine());
-                tokio::task::yield_now().await;
-            }
-        })
+    let neighbour = context(&bench.registry.install(&guest::hostile("neighbour")).await.unwrap());
+    let undisturbed = median(calls(&bench.registry, &neighbour, || false).await);
+    let over = AtomicBool::new(false);
+    let misbehaving = async {
+        let error = ask(&bench, &hostile, body).await.expect_err("the call must not be answered");
+        over.store(true, Ordering::SeqCst);
+        error
     };
-    let error = ask(&bench, &hostile, body).await.expect_err("the call must not be answered");
-    calling.await.expect("the neighbour is not disturbed");
+    let calling = calls(&bench.registry, &neighbour, || !over.load(Ordering::SeqCst));
+    let (error, took) = tokio::join!(misbehaving, calling);
+    // Guest code gives the thread back every tick; the rest is for whatever else the machine does.
+    let disturbed = median(took);
+    let bound = undisturbed * 20 + bounds().tick * 4;
+    assert!(disturbed <= bound, "{disturbed:?} at the median beside {body:?}, {undisturbed:?} alone");
     assert_eq!(ask(&bench, &hostile, "").await.unwrap(), fine(), "the next call of the same plugin is answered");
     (bench, error)
+}
+
+/// How long each of 100 calls takes, or of more while there is a reason.
+async fn calls(registry: &Registry, context: &Arc<Context>, more: impl Fn() -> bool) -> Vec<Duration> {
+    let mut took = Vec::new();
+    while took.len() < 100 || more() {
+        let begun = Instant::now();
+        assert_eq!(registry.api(context, request("")).await.unwrap(), fine());
+        took.push(begun.elapsed());
+        tokio::task::yield_now().await;
+    }
+    took
+}
+
+fn median(mut took: Vec<Duration>) -> Duration {
+    took.sort_unstable();
+    took[took.len() / 2]
 }
 
 fn reason(error: Error) -> String {
@@ -220,7 +242,7 @@ async fn a_call_that_traps_pushes_nothing_but_what_it_committed_stands() {
 async fn an_answer_that_is_not_durable_is_not_given() {
     let bench = bench().await;
     let plugin = bench.registry.install(&guest::hostile("hostile")).await.unwrap();
-    bench.house.watched.not_durable.store(true, std::sync::atomic::Ordering::SeqCst);
+    bench.house.watched.not_durable.store(true, Ordering::SeqCst);
     assert!(matches!(ask(&bench, &plugin, "s").await, Err(Error::NotDurable(_))));
     assert!(bench.house.watched.pushes.lock().is_empty());
 }
@@ -268,6 +290,26 @@ async fn a_poison_event_is_retried_and_its_neighbours_are_handled() {
 }
 
 #[tokio::test]
+async fn one_poison_event_among_ten_waits_and_the_nine_are_done() {
+    let got = verdicts(&["a", "a", "a", "a", "t", "a", "a", "a", "a", "a"]).await;
+    let later = Verdict::RetryAfter(Duration::from_secs(1));
+    assert_eq!(got.iter().filter(|verdict| **verdict == Verdict::Ack).count(), 9);
+    assert_eq!(got[4], later);
+    assert!(verdicts(&["t"; 100]).await.iter().all(|verdict| *verdict == later));
+}
+
+#[tokio::test]
+async fn a_batch_of_endless_loops_is_given_up_in_time_and_nothing_of_it_is_lost() {
+    let alone_max = Duration::from_millis(1);
+    let bench = bench_within(Bounds { alone_max, ..bounds() }).await;
+    let plugin = bench.registry.install(&guest::hostile("hostile")).await.unwrap();
+    let batch: Vec<Delivery> = (0..500).map(|offset| delivery(offset, "l")).collect();
+    let consumed = bench.registry.consume(&plugin, &batch, &[1; 500]);
+    let verdicts = tokio::time::timeout(Duration::from_secs(60), consumed).await.expect("far less than 500 deadlines");
+    assert_eq!(verdicts.unwrap(), vec![Verdict::RetryAfter(Duration::from_secs(1)); 500]);
+}
+
+#[tokio::test]
 async fn lifecycle_and_timers_tell_agreement_refusal_and_failure_apart() {
     let bench = bench().await;
     let plugin = bench.registry.install(&guest::hostile("hostile")).await.unwrap();
@@ -278,26 +320,6 @@ async fn lifecycle_and_timers_tell_agreement_refusal_and_failure_apart() {
     assert!(matches!(on(Occasion::StreamEnded).await, Err(Error::Failed { .. })));
     assert_eq!(bench.registry.fire(&context, "key", b"a").await.unwrap(), Ok(()));
     assert!(matches!(bench.registry.fire(&context, "key", b"t").await, Err(Error::Failed { .. })));
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn calls_beyond_the_concurrency_wait_and_beyond_the_queue_are_refused() {
-    let bench = bench().await;
-    let mut manifest = guest::manifest("narrow");
-    manifest["limits"] = json!({ "concurrency-max": 1, "deadline-ms": 300, "timeout-ms": 100 });
-    let component = guest::component(include_str!("engine/hostile.wat"), guest::ALL_IMPORTS, &guest::EXPORTS);
-    let plugin = bench.registry.install(&guest::packed(&component, &manifest)).await.unwrap();
-    let busy = {
-        let (registry, context) = (Arc::clone(&bench.registry), context(&plugin));
-        tokio::spawn(async move { registry.api(&context, request("l")).await })
-    };
-    while context(&plugin).plugin.idle_instances() > 0 {
-        tokio::task::yield_now().await;
-    }
-    let waited = ask(&bench, &plugin, "").await;
-    assert!(matches!(waited, Ok(Ok(_)) | Err(Error::Overloaded { .. })), "{waited:?}");
-    assert!(matches!(busy.await.unwrap(), Err(Error::Timeout { .. })));
-    assert_eq!(ask(&bench, &plugin, "").await.unwrap(), fine());
 }
 
 async fn rejected(wasm: &[u8]) -> String {
@@ -315,6 +337,20 @@ fn plain() -> Value {
     json!({ "name": "plain", "version": "1.0.0", "description": "Nothing." })
 }
 
+/// A section that can be appended to a component.
+fn custom_section(name: &str, bytes: &[u8]) -> Vec<u8> {
+    let content = [&[u8::try_from(name.len()).unwrap()], name.as_bytes(), bytes].concat();
+    assert!(content.len() < 16_384);
+    let mut section = vec![0];
+    if content.len() < 128 {
+        section.push(u8::try_from(content.len()).unwrap());
+    } else {
+        section.extend([u8::try_from(content.len() % 128 + 128).unwrap(), u8::try_from(content.len() / 128).unwrap()]);
+    }
+    section.extend(content);
+    section
+}
+
 #[tokio::test]
 async fn installation_names_what_is_wrong_with_the_file() {
     let whole = guest::hostile("hostile");
@@ -324,6 +360,9 @@ async fn installation_names_what_is_wrong_with_the_file() {
     let bare = guest::component("(module)", "", &[]);
     let missing = rejected(&bare).await;
     assert!(missing.contains("section greenroom:manifest"), "{missing}");
+    let twice = [whole, custom_section(greenroom_manifest::SECTION, plain().to_string().as_bytes())].concat();
+    let twice = rejected(&twice).await;
+    assert!(twice.contains("section greenroom:manifest"), "{twice}");
 }
 
 #[tokio::test]
@@ -373,6 +412,15 @@ async fn installation_finds_a_manifest_that_lies() {
     manifest["statements"] = json!({ "fine": "SELECT 1", "wrong": "SELECT FROM" });
     let fault = rejected(&small("", &[], "(module)", &manifest)).await;
     assert!(fault.starts_with("statement wrong: ") && fault.contains("syntax error"), "{fault}");
+}
+
+#[tokio::test]
+async fn a_component_that_traps_or_never_ends_when_it_starts_is_not_installed() {
+    for body in ["unreachable", "(loop (br 0))"] {
+        let module = format!("(module (func $start {body}) (start $start))");
+        let fault = rejected(&small("", &[], &module, &plain())).await;
+        assert!(fault.starts_with("component: it cannot be instantiated"), "{body}: {fault}");
+    }
 }
 
 #[tokio::test]

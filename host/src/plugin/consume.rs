@@ -2,9 +2,12 @@
 //!
 //! One poison event must not hold up its neighbours: if the batch as a whole gives no verdicts, each event is tried alone. Which try
 //! is the last is the settling's business, not ours. Failures here do not open the circuit of the plugin's routes.
+//!
+//! Bounded in time: once trying alone has taken the time of a batch, the events that were not reached are for later. Each try begins
+//! at another place, so that slow poison at the front does not keep the rest from ever being reached.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::plugin::instance::{Input, Output};
 use crate::plugin::invoke::Caller;
@@ -32,13 +35,28 @@ pub(crate) async fn consume(
         Err(Error::Failed { .. } | Error::Timeout { .. }) if batch.len() > 1 => {}
         other => return verdicts_or_retry(other, batch.len()),
     }
-    let mut verdicts = Vec::with_capacity(batch.len());
-    for (index, delivery) in batch.iter().enumerate() {
+    let mut verdicts = vec![Verdict::RetryAfter(RETRY_AFTER); batch.len()];
+    let begun = Instant::now();
+    for index in from(attempts.first().copied().unwrap_or(1), batch.len()) {
+        if begun.elapsed() >= caller.alone_max {
+            tracing::warn!(plugin = plugin.manifest.name, "a batch fails too slowly; the rest of it is for later");
+            break;
+        }
+        let (Some(delivery), Some(verdict)) = (batch.get(index), verdicts.get_mut(index)) else { continue };
         let attempt = attempts.get(index).copied().unwrap_or(1);
         let alone = handle(caller, plugin, std::slice::from_ref(delivery), &[attempt]).await;
-        verdicts.extend(verdicts_or_retry(alone, 1)?);
+        if let Some(given) = verdicts_or_retry(alone, 1)?.pop() {
+            *verdict = given;
+        }
     }
     Ok(verdicts)
+}
+
+/// Every index below `len` once: the first try from the front, each later one from a quarter further on.
+fn from(attempt: u32, len: usize) -> impl Iterator<Item = usize> {
+    let quarter = attempt.saturating_sub(1) as usize % 4;
+    let start = len / 4 * quarter;
+    (start..len).chain(0..start)
 }
 
 /// A call that failed says: later.
@@ -69,5 +87,19 @@ async fn handle(
             Err(failed(reason))
         }
         _ => Err(failed("another export answered than the one called".into())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_try_begins_elsewhere_and_reaches_every_event() {
+        let order = |attempt| from(attempt, 8).collect::<Vec<_>>();
+        assert_eq!(order(1), [0, 1, 2, 3, 4, 5, 6, 7]);
+        assert_eq!(order(2), [2, 3, 4, 5, 6, 7, 0, 1]);
+        assert_eq!(order(5), order(1));
+        assert_eq!(from(3, 2).collect::<Vec<_>>(), [0, 1]);
     }
 }

@@ -13,6 +13,8 @@ mod logging;
 mod mq;
 mod random;
 mod room;
+#[cfg(test)]
+mod rules;
 mod timer;
 
 use wasmtime::component::{HasSelf, Linker};

@@ -23,6 +23,8 @@ pub(crate) struct Caller<'a> {
     pub(crate) push_bus: &'a dyn PushBus,
     /// How often guest code comes back to the host, in milliseconds.
     pub(crate) tick_ms: u32,
+    /// How long the events of a batch that failed may be tried alone.
+    pub(crate) alone_max: Duration,
 }
 
 /// What a call left behind.

@@ -21,6 +21,8 @@ pub struct Bounds {
     pub waiting_max: usize,
     /// Calls that an instance answers before it is replaced.
     pub calls_per_instance_max: u32,
+    /// How long the events of a batch that failed may be tried one by one; the rest of them is for later.
+    pub alone_max: Duration,
     /// How often guest code comes back to the host.
     pub tick: Duration,
 }
@@ -33,6 +35,7 @@ impl Default for Bounds {
             instances_max: 1_024,
             waiting_max: 1_024,
             calls_per_instance_max: 10_000,
+            alone_max: Duration::from_secs(30),
             tick: Duration::from_millis(5),
         }
     }

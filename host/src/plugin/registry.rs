@@ -301,6 +301,7 @@ impl Registry {
             cache: self.workshop.ports.cache.as_ref(),
             push_bus: self.push_bus.as_ref(),
             tick_ms: u32::try_from(bounds.tick.as_millis()).unwrap_or(u32::MAX).max(1),
+            alone_max: bounds.alone_max,
         }
     }
 

@@ -7,6 +7,7 @@ mod errors;
 mod events;
 mod faults;
 mod gift;
+mod hostile;
 mod push;
 mod show;
 mod support;

@@ -216,6 +216,12 @@ impl Client {
         (answer.status(), answer.json().await.unwrap())
     }
 
+    /// Sends a body as it is, and returns the answer with its headers.
+    pub async fn send(&self, path: &str, body: &str) -> reqwest::Response {
+        let request = self.http.post(format!("{}{path}", self.url)).bearer_auth(&self.token);
+        request.body(body.to_owned()).send().await.unwrap()
+    }
+
     /// An answer whose body is read bit by bit.
     pub async fn stream(&self, path: &str, last_id: Option<&str>) -> reqwest::Response {
         let mut request = self.http.get(format!("{}{path}", self.url)).bearer_auth(&self.token);
