@@ -113,13 +113,39 @@ impl Config {
         if self.settle.retry_waits_ms.is_empty() {
             return Err(invalid("settle.retry_waits_ms", "must have at least one wait"));
         }
-        if !(1..=1024).contains(&self.embedded.partitions) {
-            return Err(invalid("embedded.partitions", "must be 1 to 1,024"));
+        if !matches!(self.log.format.as_str(), "text" | "json") {
+            return Err(invalid("log.format", "must be \"text\" or \"json\""));
         }
-        if !(1..=4096).contains(&self.embedded.buckets) {
-            return Err(invalid("embedded.buckets", "must be 1 to 4,096"));
+        let outside = self.ranges().into_iter().find(|(_, value, min, max)| !(*min..=*max).contains(value));
+        match outside {
+            Some((key, _, min, u64::MAX)) => Err(invalid(key, &format!("must be {min} or more"))),
+            Some((key, _, min, max)) => Err(invalid(key, &format!("must be {min} to {max}"))),
+            None => Ok(()),
         }
-        Ok(())
+    }
+
+    /// The keys that have a range: key, value, least, greatest.
+    fn ranges(&self) -> [(&'static str, u64, u64, u64); 14] {
+        let (http, push, embedded) = (&self.http, &self.push, &self.embedded);
+        let any = u64::MAX;
+        [
+            ("http.body_bytes_max", http.body_bytes_max as u64, 1, any),
+            // hyper reads a head in a buffer of at least so many bytes.
+            ("http.header_bytes_max", http.header_bytes_max as u64, 8_192, any),
+            ("http.header_timeout_ms", http.header_timeout_ms, 1, any),
+            ("http.request_timeout_ms", http.request_timeout_ms, 1, any),
+            ("http.connections_max", http.connections_max as u64, 1, any),
+            ("push.history_len", push.history_len as u64, 1, any),
+            ("push.queue_len_max", push.queue_len_max as u64, 1, any),
+            ("push.websocket_requests_max", push.websocket_requests_max as u64, 1, any),
+            ("plugins.instances_max", u64::from(self.plugins.instances_max), 1, 100_000),
+            ("embedded.buckets", u64::from(embedded.buckets), 1, 4_096),
+            ("embedded.partitions", u64::from(embedded.partitions), 1, 1_024),
+            ("embedded.outbox_len_max", embedded.outbox_len_max, 1, any),
+            ("embedded.accounts_max", embedded.accounts_max as u64, 1, any),
+            // A hold's event with its greatest payload must fit into one file of the journal many times over.
+            ("embedded.segment_bytes", embedded.segment_bytes, 1 << 20, any),
+        ]
     }
 }
 

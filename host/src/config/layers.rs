@@ -162,6 +162,18 @@ mod tests {
     }
 
     #[test]
+    fn a_value_outside_its_range_is_refused_with_the_range() {
+        for (name, value, range) in [
+            ("GREENROOM_HTTP_HEADER_BYTES_MAX", "100", "must be 8192 or more"),
+            ("GREENROOM_EMBEDDED_BUCKETS", "0", "must be 1 to 4096"),
+            ("GREENROOM_LOG_FORMAT", "xml", "must be \"text\" or \"json\""),
+        ] {
+            let error = environment(&[(name, value)]).unwrap_err().to_string();
+            assert!(error.contains(range), "{error}");
+        }
+    }
+
+    #[test]
     fn a_file_sets_keys_and_its_unknown_ones_are_refused() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("greenroom.toml");
@@ -170,5 +182,19 @@ mod tests {
         std::fs::write(&path, "[settle]\nretries = 5\n").unwrap();
         let error = Config::load(Some(&path), std::iter::empty()).unwrap_err().to_string();
         assert!(error.contains("settle.retries"), "{error}");
+    }
+
+    #[test]
+    fn the_readme_tells_every_key_with_its_default() {
+        let readme = include_str!("../../../README.md");
+        for (key, value) in leaves(&Layers::defaults().unwrap().0) {
+            let default = match value {
+                Value::String(text) if !text.is_empty() => text,
+                Value::Array(list) if list.len() > 3 => "[…]".to_owned(),
+                value => value.to_string(),
+            };
+            let row = format!("| `{key}` | `{default}` |");
+            assert!(readme.contains(&row), "README.md lacks a row that begins with {row}");
+        }
     }
 }

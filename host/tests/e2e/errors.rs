@@ -62,10 +62,11 @@ async fn tokens_that_are_none_of_ours_are_refused() {
     let issue =
         |secret: &[u8], ttl: u64| auth::issue(secret, UserId(VIEWER), Role::Viewer, 0, in_seconds(ttl)).unwrap();
     let good = issue(&secret, 60);
+    let expired = auth::issue(&secret, UserId(VIEWER), Role::Viewer, 0, in_seconds(0) - 60).unwrap();
     let unsigned = "eyJhbGciOiJub25lIn0.eyJzdWIiOiIxMDAxIiwicm9sZSI6Im9wZXJhdG9yIiwiZXhwIjo0MTAyNDQ0ODAwfQ.".to_owned();
     let mut changed = good.clone();
     changed.replace_range(changed.len() - 3.., "AAA");
-    for token in ["".to_owned(), "x".to_owned(), unsigned, changed, issue(&[b'x'; 32], 60)] {
+    for token in ["".to_owned(), "x".to_owned(), unsigned, changed, expired, issue(&[b'x'; 32], 60)] {
         let url = format!("{}/v1/users/me/assets", server.url);
         let answer = reqwest::Client::new().get(url).bearer_auth(&token).send().await.unwrap();
         assert_eq!(answer.status(), 401, "{token}");
@@ -191,5 +192,22 @@ async fn what_is_unknown_or_done_with_the_wrong_method_is_a_problem_too() {
         assert_eq!(got.as_u16(), status, "{method} {path}: {problem}");
         assert!(problem["title"].is_string() && problem["type"].is_string(), "{method} {path}: {problem}");
     }
+    server.stop();
+}
+
+#[tokio::test]
+async fn a_viewer_too_many_is_told_to_come_back() {
+    let data = TempDir::new().unwrap();
+    let plugins = only(&["gift"]);
+    let limits = [("GREENROOM_PUSH_CONNECTIONS_MAX", "1")];
+    let server = Server::start_with(data.path(), plugins.path(), &limits).await;
+    server.open_room(ROOM, &[STREAMER]).await;
+    let viewer = server.viewer(VIEWER);
+    let watching = viewer.events(ROOM, None).await;
+    let refused = viewer.stream("/v1/rooms/7/events", None).await;
+    assert_eq!(refused.status(), 503);
+    assert!(refused.headers().contains_key("retry-after"), "{:?}", refused.headers());
+    assert_eq!(refused.json::<Value>().await.unwrap()["errCode"], 30001);
+    drop(watching);
     server.stop();
 }
