@@ -14,7 +14,7 @@ mod mq;
 mod random;
 mod room;
 #[cfg(test)]
-mod rules;
+mod tests;
 mod timer;
 
 use wasmtime::component::{HasSelf, Linker};
