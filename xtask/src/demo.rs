@@ -59,7 +59,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<()> {
 /// If it does not compile.
 pub(crate) fn build_host(workspace: &Workspace, release: bool) -> anyhow::Result<PathBuf> {
     let mut build = cargo();
-    build.current_dir(&workspace.root).args(["build", "--locked", "--package", "greenroom", "--bin", "greenroom"]);
+    build.current_dir(&workspace.root).args(["build", "--locked", "--workspace", "--bin", "greenroom"]);
     let folder = if release { "release" } else { "debug" };
     if release {
         build.arg("--release");
