@@ -21,7 +21,8 @@ use serde_json::{Value, json};
 use undelayed::Undelayed;
 
 pub const GOLD: AssetType = AssetType(1);
-pub const STREAMER: UserId = UserId(77);
+/// None of the viewers, who are numbered from 1.
+pub const STREAMER: UserId = UserId(1_000_000);
 /// More than a bench spends.
 const BALANCE: i64 = 1_000_000_000_000;
 

@@ -128,6 +128,8 @@ fn options(path: &Path) -> SqliteConnectOptions {
         .pragma("temp_store", "MEMORY")
         .pragma("trusted_schema", "OFF")
         .statement_cache_capacity(256)
+        // A thread has its turn for so many rows, not for 50.
+        .row_buffer_size(1_024)
         .disable_statement_logging()
 }
 

@@ -14,7 +14,7 @@ use crate::workspace::{Workspace, cargo};
 /// If it does not build, fails, or prints a line that is no row.
 pub(super) fn measure(workspace: &Workspace, bench: &str) -> anyhow::Result<Vec<Row>> {
     let mut command = cargo();
-    command.current_dir(&workspace.root).args(["bench", "--locked", "--package", "greenroom", "--bench", bench]);
+    command.current_dir(&workspace.root).args(["bench", "--locked", "--workspace", "--bench", bench]);
     let output =
         command.stderr(Stdio::inherit()).output().with_context(|| format!("cannot start the bench {bench}"))?;
     anyhow::ensure!(output.status.success(), "the bench {bench} ended with {}", output.status);
