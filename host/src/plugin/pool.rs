@@ -4,7 +4,7 @@
 //! (a trap, a deadline, a call that was dropped) is gone.
 //!
 //! One instance beyond the concurrency is in reserve for what operators and timers do: viewers who queue for a plugin must not
-//! keep it from being disabled or replaced.
+//! keep it from being disabled or replaced. The bound on the instances of all plugins together holds for the reserve too.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
