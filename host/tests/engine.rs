@@ -4,10 +4,14 @@
 
 #[path = "engine/guest.rs"]
 mod guest;
+#[path = "engine/neighbours.rs"]
+mod neighbours;
 #[path = "engine/pool.rs"]
 mod pool;
 #[path = "engine/ports.rs"]
 mod ports;
+#[path = "engine/timers.rs"]
+mod timers;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -44,6 +44,13 @@ pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
 /// The greatest payload of an event, in bytes.
 const PAYLOAD_BYTES_MAX: usize = 16 * 1024;
 
+/// What a plugin is told of a backend that does not answer, and may tell its callers. The backend's own words are for the log: they
+/// may name hosts and tables.
+fn unavailable(what: &str, cause: &str) -> String {
+    tracing::warn!(cause, "{what} is unavailable");
+    format!("{what} does not answer")
+}
+
 /// Checks the length of a text, in bytes.
 fn length(field: &str, text: &str, max: usize) -> Result<(), String> {
     if text.is_empty() || text.len() > max {

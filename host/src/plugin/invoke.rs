@@ -11,7 +11,7 @@ use wasmtime::Trap;
 
 use crate::domain::PushMessage;
 use crate::plugin::instance::{Input, Output, Warm};
-use crate::plugin::pool::Refused;
+use crate::plugin::pool::{Line, Refused};
 use crate::plugin::state::{Breach, Call, Kind};
 use crate::plugin::{Context, Error, Plugin, host};
 use crate::ports::cache::{Cache, Position};
@@ -86,7 +86,8 @@ async fn run(
 ) -> Result<(Output, Left), Error> {
     let export = input.export();
     let batch = matches!(call.kind, Kind::Consume(_));
-    let mut taken = plugin.pool.take(left()).await.map_err(|refused| no_instance(plugin, refused))?;
+    let line = if matches!(input, Input::On(_) | Input::Fire(..)) { Line::Reserve } else { Line::Common };
+    let mut taken = plugin.pool.take(line, left()).await.map_err(|refused| no_instance(plugin, refused))?;
     let called = within(left, pin!(taken.warm.call(call, input))).await;
     let Some(called) = called else { return Err(timed_out(plugin, timeout)) };
     match called {

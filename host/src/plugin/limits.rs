@@ -17,7 +17,7 @@ pub struct Bounds {
     pub memory_bytes_max: u64,
     /// Instances of all plugins together.
     pub instances_max: u32,
-    /// Calls that wait for an instance of one plugin; more are refused.
+    /// Calls that wait for an instance of one plugin; more are refused. Operators and timers have a line of their own, as long.
     pub waiting_max: usize,
     /// Calls that an instance answers before it is replaced.
     pub calls_per_instance_max: u32,

@@ -2,6 +2,9 @@
 //!
 //! The instance that was used last is used first, so that the others' memory can grow cold. An instance that is not given back
 //! (a trap, a deadline, a call that was dropped) is gone.
+//!
+//! One instance beyond the concurrency is in reserve for what operators and timers do: viewers who queue for a plugin must not
+//! keep it from being disabled or replaced. The bound on the instances of all plugins together holds for the reserve too.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,15 +26,23 @@ pub(crate) enum Refused {
     Failed(wasmtime::Error),
 }
 
+/// For whom a call is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Line {
+    /// Viewers, or the queue of events.
+    Common,
+    /// Operators and timers: the reserve as well, with a line of its own before it.
+    Reserve,
+}
+
 /// See the module's text.
 pub(crate) struct Pool {
     template: Template,
     ports: Arc<Ports>,
     profile: Arc<Profile>,
     isolation: Isolation,
-    running: Semaphore,
-    waiting: AtomicUsize,
-    waiting_max: usize,
+    common: Places,
+    reserve: Places,
     calls_max: u32,
     idle: Mutex<Vec<Warm>>,
 }
@@ -45,10 +56,10 @@ impl Pool {
         waiting_max: usize,
         calls_max: u32,
     ) -> Self {
-        let running = Semaphore::new(profile.limits.concurrency as usize);
-        let waiting = AtomicUsize::new(0);
+        let common = Places::new(profile.limits.concurrency as usize, waiting_max);
+        let reserve = Places::new(1, waiting_max);
         let idle = Mutex::new(Vec::new());
-        Self { template, ports, profile, isolation, running, waiting, waiting_max, calls_max, idle }
+        Self { template, ports, profile, isolation, common, reserve, calls_max, idle }
     }
 
     pub(crate) fn template(&self) -> &Template {
@@ -59,10 +70,11 @@ impl Pool {
     ///
     /// # Errors
     /// See [`Refused`].
-    pub(crate) async fn take(&self, wait: Duration) -> Result<Taken<'_>, Refused> {
-        let permit = match self.running.try_acquire() {
-            Ok(permit) => permit,
-            Err(_) => self.queue(wait).await?,
+    pub(crate) async fn take(&self, line: Line, wait: Duration) -> Result<Taken<'_>, Refused> {
+        let permit = match (self.common.free.try_acquire(), line) {
+            (Ok(permit), _) => permit,
+            (Err(_), Line::Common) => self.common.wait_for(wait).await?,
+            (Err(_), Line::Reserve) => self.reserve.wait_for(wait).await?,
         };
         let idle = self.idle.lock().pop();
         let warm = match idle {
@@ -92,16 +104,6 @@ impl Pool {
         self.idle.lock().len()
     }
 
-    async fn queue(&self, wait: Duration) -> Result<SemaphorePermit<'_>, Refused> {
-        let place = Place(&self.waiting);
-        if self.waiting.fetch_add(1, Ordering::Relaxed) >= self.waiting_max {
-            return Err(Refused::Overloaded);
-        }
-        let permit = tokio::time::timeout(wait, self.running.acquire()).await;
-        drop(place);
-        permit.ok().and_then(Result::ok).ok_or(Refused::Overloaded)
-    }
-
     async fn instantiate(&self) -> Result<Warm, Refused> {
         let state = State::new(Arc::clone(&self.ports), Arc::clone(&self.profile));
         self.template.instantiate(state).await.map_err(|error| {
@@ -116,7 +118,33 @@ impl Pool {
     }
 }
 
-/// A place in the queue, given up when dropped.
+/// Instances that may answer at the same time, and a bounded line of calls before them.
+struct Places {
+    free: Semaphore,
+    waiting: AtomicUsize,
+    waiting_max: usize,
+}
+
+impl Places {
+    fn new(count: usize, waiting_max: usize) -> Self {
+        Self { free: Semaphore::new(count), waiting: AtomicUsize::new(0), waiting_max }
+    }
+
+    async fn wait_for(&self, wait: Duration) -> Result<SemaphorePermit<'_>, Refused> {
+        if let Ok(permit) = self.free.try_acquire() {
+            return Ok(permit);
+        }
+        let place = Place(&self.waiting);
+        if self.waiting.fetch_add(1, Ordering::Relaxed) >= self.waiting_max {
+            return Err(Refused::Overloaded);
+        }
+        let permit = tokio::time::timeout(wait, self.free.acquire()).await;
+        drop(place);
+        permit.ok().and_then(Result::ok).ok_or(Refused::Overloaded)
+    }
+}
+
+/// A place in a line, given up when dropped.
 struct Place<'a>(&'a AtomicUsize);
 
 impl Drop for Place<'_> {

@@ -111,6 +111,8 @@ fn check_texts(posting: &wit::Posting) -> Result<(), String> {
 }
 
 /// Value comes from the hold, all of it, or from the mint in an asset that may be minted; from nowhere else.
+///
+/// What the payer gets back does not count against what was paid: the books must not show a greater payment than was agreed to.
 fn check_sources(state: &State, books: &domain::Posting, held: &Held) -> Result<(), String> {
     let mut paid = Amount::ZERO;
     for entry in &books.entries {
@@ -126,7 +128,7 @@ fn check_sources(state: &State, books: &domain::Posting, held: &Held) -> Result<
                 entry.account
             ));
         }
-        if entry.account == held.payer {
+        if entry.account == held.payer && entry.part == Part::Payer {
             paid = paid.plus(entry.delta).map_err(|e| e.to_string())?;
         } else if entry.delta < Amount::ZERO {
             let minted = user == UserId::MINT && asset != held.payer.asset_type && mintable(state, asset);
@@ -138,7 +140,7 @@ fn check_sources(state: &State, books: &domain::Posting, held: &Held) -> Result<
     let held_amount = held.outcome.amount;
     if paid.negated().map_err(|e| e.to_string())? != held_amount {
         return Err(format!(
-            "the payer's entries sum to {paid}; {held_amount} is held, so they must sum to -{held_amount}"
+            "the payer pays {paid} by the entries; {held_amount} is held, so the payer's entry must be -{held_amount}"
         ));
     }
     Ok(())

@@ -7,6 +7,7 @@ use greenroom::http::auth;
 use greenroom_manifest::Role;
 use reqwest::Method;
 use serde_json::{Value, json};
+use sqlx::{Connection, Executor, SqliteConnection};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -209,5 +210,44 @@ async fn a_viewer_too_many_is_told_to_come_back() {
     assert!(refused.headers().contains_key("retry-after"), "{:?}", refused.headers());
     assert_eq!(refused.json::<Value>().await.unwrap()["errCode"], 30001);
     drop(watching);
+    server.stop();
+}
+
+/// What an administrator with a shell could do to the database.
+async fn in_the_database(data: &TempDir, sql: &'static str) {
+    let url = format!("sqlite://{}", data.path().join("greenroom.db").display());
+    let mut connection = SqliteConnection::connect(&url).await.unwrap();
+    connection.execute(sql).await.unwrap();
+    connection.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_balance_that_cannot_be_loaded_yet_is_told_so_and_the_same_event_succeeds_later() {
+    let data = TempDir::new().unwrap();
+    room(&data).await.stop();
+    // After a start no balance is in the cache: the first gift loads it, and here the database fails under it.
+    let server = Server::start(data.path()).await;
+    in_the_database(&data, "ALTER TABLE user_asset RENAME TO user_asset_away").await;
+    let (viewer, id) = (server.viewer(VIEWER), event_id());
+    let problem = viewer.refused(Method::POST, &gifts(ROOM), gift(&id, 1), 503, 30002).await;
+    assert!(!problem.to_string().contains("user_asset"), "the database's words are not for viewers: {problem}");
+    in_the_database(&data, "ALTER TABLE user_asset_away RENAME TO user_asset").await;
+    // The load that failed may be still under way for all that the cache knows, so nobody loads beside it until its lease ends.
+    let answer = viewer.send(&gifts(ROOM), &gift(&id, 1).to_string()).await;
+    assert_eq!((answer.status().as_u16(), answer.headers().contains_key("retry-after")), (503, true));
+    assert_eq!(answer.json::<Value>().await.unwrap()["errCode"], 20004);
+    let sent = async {
+        loop {
+            let (status, answer) = viewer.call(Method::POST, &gifts(ROOM), gift(&id, 1)).await;
+            if status.is_success() {
+                return answer;
+            }
+            assert_eq!(answer["errCode"], 20004, "{answer}");
+        }
+    };
+    let answer = tokio::time::timeout(Duration::from_secs(60), sent).await.expect("the lease ends");
+    assert_eq!((&answer["balance"], &answer["replayed"]), (&json!("990"), &json!(false)));
+    server.settled(&[VIEWER]).await;
+    server.reconciles().await;
     server.stop();
 }

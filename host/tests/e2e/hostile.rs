@@ -59,12 +59,14 @@ async fn a_trap_and_a_deadline_are_answered_and_open_the_circuit_and_gifts_go_on
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_plugin_that_is_busy_is_overloaded_alone() {
+async fn a_plugin_that_is_busy_is_overloaded_alone_and_can_still_be_changed() {
     let data = TempDir::new().unwrap();
     // Each call takes its 200 ms, one after another, and nobody waits for longer than 500 ms: of six, the last cannot have begun.
     let server = room(&data, json!({ "concurrency-max": 1, "deadline-ms": 200, "timeout-ms": 500 })).await;
     let six = futures::future::join_all((0..6).map(|_| act(&server, "l")));
-    let (answers, ()) = tokio::join!(six, a_gift_succeeds(&server));
+    let (operator, path) = (server.operator(), format!("/v1/rooms/{ROOM}/plugins/hostile"));
+    let change = operator.ok(Method::PUT, &path, json!({ "enabled": true, "config": { "share": 7 } }));
+    let (answers, (), _) = tokio::join!(six, a_gift_succeeds(&server), change);
     let (late, refused) = ((504, Some(40_002), false), (503, Some(40_004), true));
     assert!(answers.contains(&late) && answers.contains(&refused), "{answers:?}");
     assert!(answers.iter().all(|answer| [late, refused].contains(answer)), "{answers:?}");

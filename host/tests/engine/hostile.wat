@@ -6,6 +6,8 @@
   (import "greenroom:room/room@0.1.0" "broadcast" (func $broadcast (param i32 i32 i32 i32 i32 i32 i32 i32)))
   (import "greenroom:cache/cache@0.1.0" "commit"
     (func $commit (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32)))
+  (import "greenroom:timer/timer@0.1.0" "set" (func $set-timer (param i32 i32 i64 i32 i32 i32)))
+  (import "greenroom:timer/timer@0.1.0" "cancel" (func $cancel-timer (param i32 i32 i32)))
   (memory (export "memory") 3)
   (data (i32.const 1024) "key")
   (data (i32.const 1040) "test.event")
@@ -116,6 +118,16 @@
           (call $log (i32.const 2) (i32.const 1024) (i32.const 3) (i32.const 65536) (i32.const 65536))
           (local.set $n (i32.sub (local.get $n) (i32.const 1)))
           (br_if $more (local.get $n)))))
+    ;; T: sets a timer that is due at once; C: cancels it; both refuse if the host does
+    (if (i32.eq (local.get $do) (i32.const 84))
+      (then
+        (call $set-timer (i32.const 1024) (i32.const 3) (i64.const 0)
+          (i32.const 1120) (i32.const 14) (i32.const 2048))
+        (if (i32.load8_u (i32.const 2048)) (then (return (call $problem))))))
+    (if (i32.eq (local.get $do) (i32.const 67))
+      (then
+        (call $cancel-timer (i32.const 1024) (i32.const 3) (i32.const 2048))
+        (if (i32.load8_u (i32.const 2048)) (then (return (call $problem))))))
     ;; s: saves and pushes; x: the same, then traps; q: the same, then refuses
     (if (i32.or (i32.eq (local.get $do) (i32.const 115))
         (i32.or (i32.eq (local.get $do) (i32.const 120)) (i32.eq (local.get $do) (i32.const 113))))

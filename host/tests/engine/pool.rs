@@ -1,6 +1,6 @@
 //! How long instances live, how many calls wait for them, and how a circuit closes again.
 
-use greenroom::plugin::{Bounds, Error, Plugin};
+use greenroom::plugin::{Bounds, Error, Occasion, Plugin};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -26,6 +26,29 @@ async fn a_call_beyond_the_concurrency_waits_and_one_beyond_the_queue_is_refused
     assert!(matches!(answers[0], Err(Error::Timeout { .. })), "{answers:?}");
     assert!(matches!(&answers[1], Ok(answer) if *answer == fine()), "{answers:?}");
     assert!(answers[2..].iter().all(|answer| matches!(answer, Err(Error::Overloaded { .. }))), "{answers:?}");
+    assert_eq!(ask(&bench, &plugin, "").await.unwrap(), fine());
+}
+
+#[tokio::test]
+async fn operators_and_timers_are_answered_while_viewers_fill_every_place() {
+    let bench = bench_within(Bounds { waiting_max: 2, ..bounds() }).await;
+    let plugin = installed(&bench, |manifest| {
+        manifest["limits"] = json!({ "concurrency-max": 1, "deadline-ms": 300, "timeout-ms": 30_000 });
+    })
+    .await;
+    let room = context(&plugin);
+    let viewers = futures::future::join_all(["l", "l", "", ""].map(|body| ask(&bench, &plugin, body)));
+    let others = async {
+        let on = |occasion| bench.registry.lifecycle(&room, occasion);
+        let fire = bench.registry.fire(&room, "key", b"a");
+        let told = futures::join!(on(Occasion::Disabled), on(Occasion::Reconfigured), fire);
+        (told, ask(&bench, &plugin, "").await)
+    };
+    let (viewers, (told, viewer)) = futures::join!(viewers, others);
+    assert!(matches!(told, (Ok(Ok(())), Ok(Ok(())), Ok(Ok(())))), "{told:?}");
+    assert!(matches!(viewer, Err(Error::Overloaded { .. })), "the places were still taken: {viewer:?}");
+    assert!(matches!(viewers[..2], [Err(Error::Timeout { .. }), Err(Error::Timeout { .. })]), "{viewers:?}");
+    assert!(matches!(viewers[3], Err(Error::Overloaded { .. })), "{viewers:?}");
     assert_eq!(ask(&bench, &plugin, "").await.unwrap(), fine());
 }
 

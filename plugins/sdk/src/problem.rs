@@ -10,6 +10,8 @@ use crate::{Problem, mq};
 
 /// When a client is asked to come back after a short disturbance: long enough for a cache load, short for a person.
 const RETRY_SOON_MS: u32 = 200;
+/// The same for what does not answer.
+const RETRY_LATER_MS: u32 = 2_000;
 
 impl Problem {
     /// A problem of the plugin's own, or one of the host's without a constructor here.
@@ -44,10 +46,17 @@ impl Problem {
         Self::new(429, 10007, "rate-limited", detail).retry_after_ms(after_ms)
     }
 
-    /// 503: something behind the plugin is full or away. Repeating the request with the same event id is safe.
+    /// 503: something behind the plugin is full. Repeating the request with the same event id is safe.
     #[must_use]
     pub fn overloaded(detail: impl Into<String>) -> Self {
         Self::new(503, 40004, "overloaded", detail).retry_after_ms(RETRY_SOON_MS)
+    }
+
+    /// 503: something behind the plugin does not answer, and what became of the request is not known. Repeating it with the same event
+    /// id finds out.
+    #[must_use]
+    pub fn unavailable(detail: impl Into<String>) -> Self {
+        Self::new(503, 30002, "backend-unavailable", detail).retry_after_ms(RETRY_LATER_MS)
     }
 
     /// 502: the plugin or its installation is at fault, and a retry will not help.
@@ -76,7 +85,7 @@ impl From<ledger::Error> for Problem {
             E::BalanceLoading => Self::new(503, 20004, "balance-loading", "the balance is being loaded; try again")
                 .retry_after_ms(RETRY_SOON_MS),
             E::Overloaded => Self::overloaded("too many events wait to be settled; try again"),
-            E::Unavailable(why) => Self::overloaded(format!("the outcome is not known: {why}; repeat the event id")),
+            E::Unavailable(why) => Self::unavailable(format!("the outcome is not known: {why}; repeat the event id")),
             E::NotGranted(grant) => Self::failed(format!("the plugin lacks the grant {grant}")),
             E::Invalid(what) => Self::invalid(what),
             E::Other(what) => Self::failed(what),
@@ -87,7 +96,7 @@ impl From<ledger::Error> for Problem {
 impl From<db::Error> for Problem {
     fn from(error: db::Error) -> Self {
         match error {
-            db::Error::Unavailable(why) => Self::overloaded(format!("the database does not answer: {why}")),
+            db::Error::Unavailable(why) => Self::unavailable(why),
             other => Self::failed(format!("database: {other}")),
         }
     }
@@ -97,7 +106,7 @@ impl From<cache::Error> for Problem {
     fn from(error: cache::Error) -> Self {
         match error {
             cache::Error::Overloaded => Self::overloaded("the cache is full; try again"),
-            cache::Error::Unavailable(why) => Self::overloaded(format!("the cache does not answer: {why}")),
+            cache::Error::Unavailable(why) => Self::unavailable(why),
             other => Self::failed(format!("cache: {other}")),
         }
     }
@@ -112,7 +121,7 @@ impl From<room::Error> for Problem {
 impl From<timer::Error> for Problem {
     fn from(error: timer::Error) -> Self {
         match error {
-            timer::Error::Unavailable(why) => Self::overloaded(format!("timers do not answer: {why}")),
+            timer::Error::Unavailable(why) => Self::unavailable(why),
             timer::Error::LimitReached => Self::overloaded("the room has too many timers; try again"),
             other => Self::failed(format!("timer: {other}")),
         }
@@ -123,7 +132,7 @@ impl From<mq::Error> for Problem {
     fn from(error: mq::Error) -> Self {
         match error {
             mq::Error::Overloaded => Self::overloaded("the queue is full; try again"),
-            mq::Error::Unavailable(why) => Self::overloaded(format!("the queue does not answer: {why}")),
+            mq::Error::Unavailable(why) => Self::unavailable(why),
             other => Self::failed(format!("queue: {other}")),
         }
     }
@@ -152,6 +161,8 @@ mod tests {
         for error in worth {
             assert!(Problem::from(error).retry_after_ms.is_some());
         }
+        let away = Problem::from(cache::Error::Unavailable("the cache does not answer".into()));
+        assert_eq!((away.status, away.code, away.slug.as_str()), (503, 30002, "backend-unavailable"));
         for error in [ledger::Error::AccountNotFound, ledger::Error::EventIdReused, ledger::Error::Invalid("x".into())]
         {
             assert!(Problem::from(error).retry_after_ms.is_none());

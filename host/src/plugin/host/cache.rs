@@ -204,7 +204,7 @@ impl From<port::Error> for Error {
     fn from(error: port::Error) -> Self {
         match error {
             port::Error::Full(_) => Error::Overloaded,
-            port::Error::Unavailable(reason) => Error::Unavailable(reason),
+            port::Error::Unavailable(cause) => Error::Unavailable(super::unavailable("the cache", &cause)),
             port::Error::WrongKind(key) => Error::WrongKind(key),
         }
     }

@@ -111,7 +111,9 @@ impl From<port::TransactError> for Error {
             port::TransactError::Conflict(what) => Error::Conflict(what),
             port::TransactError::Invalid(what) => Error::Invalid(what),
             port::TransactError::UnexpectedRows(step) => Error::UnexpectedRows(u32::try_from(step).unwrap_or(u32::MAX)),
-            port::TransactError::Db(port::Error::Unavailable(why)) => Error::Unavailable(why),
+            port::TransactError::Db(port::Error::Unavailable(cause)) => {
+                Error::Unavailable(super::unavailable("the database", &cause))
+            }
             port::TransactError::Db(port::Error::Refused(why)) => Error::Other(why),
         }
     }

@@ -208,7 +208,7 @@ impl From<books::Error> for Error {
             books::Error::LimitReached(index) => Error::LimitReached(u32::try_from(index).unwrap_or(u32::MAX)),
             books::Error::Loading => Error::BalanceLoading,
             books::Error::Full(_) => Error::Overloaded,
-            books::Error::Unavailable(reason) => Error::Unavailable(reason),
+            books::Error::Unavailable(cause) => Error::Unavailable(super::unavailable("the ledger", &cause)),
             books::Error::Invalid(reason) => Error::Invalid(reason),
         }
     }

@@ -1,6 +1,8 @@
 //! What a call may do with money, keys, messages and timers, over the real embedded backends and a real database.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+mod effects;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -32,7 +34,7 @@ const POINTS: u32 = 3;
 const TOPIC: &str = "gift.sent";
 
 struct House {
-    _dir: TempDir,
+    dir: TempDir,
     embedded: Embedded,
     ports: Arc<Ports>,
     profile: Arc<Profile>,
@@ -63,7 +65,7 @@ async fn house() -> House {
         clock,
         mintable_assets: default_mintable_assets(),
     });
-    House { _dir: dir, embedded, ports, profile: Arc::new(profile()) }
+    House { dir, embedded, ports, profile: Arc::new(profile()) }
 }
 
 fn profile() -> Profile {
@@ -204,6 +206,8 @@ async fn books_that_break_a_rule_are_refused_and_change_nothing() {
     let mut state = house.batch(TOPIC).await;
     let payer = |delta| entry(ANNA, GOLD, Part::Payer, delta);
     let mint = |asset, delta| entry(-1, asset, Part::System, delta);
+    let back = |delta| entry(ANNA, GOLD, Part::Receiver, delta);
+    let bert = |delta| entry(BERT, GOLD, Part::Receiver, delta);
     let wrong = [
         ("not of the batch", posting("e2", ANNA, fair())),
         ("another payer", posting("e1", BERT, fair())),
@@ -211,6 +215,7 @@ async fn books_that_break_a_rule_are_refused_and_change_nothing() {
         ("unbalanced", posting("e1", ANNA, vec![payer(-100), entry(BERT, GOLD, Part::Receiver, 70)])),
         ("more than is held", posting("e1", ANNA, vec![payer(-101), entry(BERT, GOLD, Part::Receiver, 101)])),
         ("less than is held", posting("e1", ANNA, vec![payer(-99), entry(BERT, GOLD, Part::Receiver, 99)])),
+        ("more than is held, and the rest back", posting("e1", ANNA, vec![payer(-150), back(50), bert(100)])),
         (
             "another's money",
             posting(

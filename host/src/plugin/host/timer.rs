@@ -57,7 +57,7 @@ impl From<port::Error> for Error {
     fn from(error: port::Error) -> Self {
         match error {
             port::Error::Full(_) => Error::LimitReached,
-            port::Error::Unavailable(reason) => Error::Unavailable(reason),
+            port::Error::Unavailable(cause) => Error::Unavailable(super::unavailable("the cache", &cause)),
             port::Error::WrongKind(key) => Error::Other(format!("key {key} holds another kind of value")),
         }
     }
