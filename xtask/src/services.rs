@@ -8,6 +8,7 @@ mod cluster;
 mod engine;
 mod env;
 mod install;
+mod job;
 mod kafka;
 mod place;
 mod ports;
@@ -19,13 +20,14 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use clap::{Subcommand, ValueEnum};
+use clap::Subcommand;
 
 use crate::progress::Step;
 use crate::workspace::Workspace;
-use engine::Engine;
 use env::Variable;
-use place::{Place, Server};
+use job::Job;
+pub(crate) use job::Service;
+use place::Server;
 use ports::Ports;
 pub(crate) use redis::Fsync;
 
@@ -58,54 +60,6 @@ enum Action {
     },
 }
 
-/// What can be started.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Service {
-    /// A single Redis.
-    Redis,
-    /// A Redis Cluster of three masters with a replica each.
-    RedisCluster,
-    /// PostgreSQL with an empty database.
-    Postgres,
-    /// One Kafka broker in KRaft mode.
-    Kafka,
-}
-
-impl Service {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Redis => "redis",
-            Self::RedisCluster => "redis-cluster",
-            Self::Postgres => "postgres",
-            Self::Kafka => "kafka",
-        }
-    }
-
-    /// The environment variable that says where it is.
-    pub(crate) fn variable(self) -> &'static str {
-        match self {
-            Self::Redis => "GREENROOM_TEST_REDIS_URL",
-            Self::RedisCluster => "GREENROOM_TEST_REDIS_CLUSTER_URLS",
-            Self::Postgres => "GREENROOM_TEST_POSTGRES_URL",
-            Self::Kafka => "GREENROOM_TEST_KAFKA_BROKERS",
-        }
-    }
-
-    fn engine(self, fsync: Fsync) -> Box<dyn Engine> {
-        match self {
-            Self::Redis => Box::new(redis::Redis { fsync }),
-            Self::RedisCluster => Box::new(cluster::Cluster { fsync }),
-            Self::Postgres => Box::new(postgres::Postgres),
-            Self::Kafka => Box::new(kafka::Kafka),
-        }
-    }
-
-    /// What the environment says of it, if anything.
-    fn given(self) -> Option<String> {
-        std::env::var(self.variable()).ok().filter(|value| !value.is_empty())
-    }
-}
-
 /// Starts, shows or stops.
 ///
 /// # Errors
@@ -131,35 +85,36 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<()> {
 pub(crate) fn up(workspace: &Workspace, services: &[Service], fsync: Fsync) -> anyhow::Result<Vec<Variable>> {
     let folder = folder(workspace);
     let _lock = lock(&folder)?;
-    let (given, own): (Vec<_>, Vec<_>) = wanted(services).into_iter().partition(|service| service.given().is_some());
-    for service in given {
+    let (others, named): (Vec<Job>, Vec<Job>) =
+        Job::all(&folder, fsync)?.into_iter().partition(|job| !is_named(services, job.service));
+    let (given, mut own): (Vec<Job>, Vec<Job>) = named.into_iter().partition(|job| job.given.is_some());
+    for Job { service, given, .. } in &given {
+        env::check(service.variable(), given.as_deref().unwrap_or_default())?;
         eprintln!("{}: not started, {} says where it is", service.name(), service.variable());
     }
-    let mut jobs = jobs(&folder, &own, fsync)?;
-    install::ensure(|| jobs.iter().flat_map(|job| job.engine.missing(&job.place)).collect())?;
-    lay_out(&folder, &mut jobs)?;
-    let result = each(jobs, |job| {
+    install::ensure(|| own.iter().flat_map(|job| job.engine.missing(&job.place)).collect())?;
+    lay_out(&mut own, given.iter().chain(&others))?;
+    let result = each(&mut own, |job| {
         let step = Step::start(format!("starting {}", job.service.name()));
         engine::up(job.engine.as_ref(), &mut job.place, &step)?;
         step.done(&format!("ready at {}", addresses(&job.place.servers)));
         Ok(())
     });
-    env::store(&folder, &variables(&folder, Service::value_variants())?)?;
-    result?;
-    variables(&folder, &wanted(services))
+    let mut variables = variables(given.iter().chain(&own))?;
+    let all = [variables.clone(), self::variables(&others)?].concat();
+    env::store(&folder, &all)?;
+    variables.sort();
+    result.map(|()| variables)
 }
 
-/// One service on its way up or down.
-struct Job {
-    service: Service,
-    engine: Box<dyn Engine>,
-    place: Place,
+/// What is there of some services.
+fn variables<'a>(jobs: impl IntoIterator<Item = &'a Job>) -> anyhow::Result<Vec<Variable>> {
+    jobs.into_iter().filter_map(|job| job.variable().transpose()).collect()
 }
 
 fn status(workspace: &Workspace) -> anyhow::Result<()> {
     let folder = folder(workspace);
-    for Job { service, engine, place } in jobs(&folder, Service::value_variants(), Fsync::default())? {
-        let given = service.given();
+    for Job { service, engine, place, given } in Job::all(&folder, Fsync::default())? {
         let running: Vec<&Server> = place.servers.iter().filter(|server| server.is_running()).collect();
         let answering = running.iter().filter(|server| engine.ask(&place, server).is_ok()).count();
         let state = state(given.is_some(), place.servers.len(), running.len(), answering);
@@ -180,7 +135,9 @@ fn status(workspace: &Workspace) -> anyhow::Result<()> {
 fn down(workspace: &Workspace, services: &[Service], purge: bool) -> anyhow::Result<()> {
     let folder = folder(workspace);
     let _lock = lock(&folder)?;
-    let result = each(jobs(&folder, &wanted(services), Fsync::default())?, |job| {
+    let (mut named, others): (Vec<Job>, Vec<Job>) =
+        Job::all(&folder, Fsync::default())?.into_iter().partition(|job| is_named(services, job.service));
+    let result = each(&mut named, |job| {
         let step = Step::start(format!("stopping {}", job.service.name()));
         let ran = job.place.any_running();
         engine::down(job.engine.as_ref(), &mut job.place)?;
@@ -191,12 +148,12 @@ fn down(workspace: &Workspace, services: &[Service], purge: bool) -> anyhow::Res
         step.done(&format!("{}{purged}", if ran { "stopped" } else { "did not run" }));
         Ok(())
     });
-    env::store(&folder, &variables(&folder, Service::value_variants())?)?;
+    env::store(&folder, &variables(named.iter().chain(&others))?)?;
     result
 }
 
 /// Does the same with all at once. All are tried; what failed is told together.
-fn each(mut jobs: Vec<Job>, task: impl Fn(&mut Job) -> anyhow::Result<()> + Sync) -> anyhow::Result<()> {
+fn each(jobs: &mut [Job], task: impl Fn(&mut Job) -> anyhow::Result<()> + Sync) -> anyhow::Result<()> {
     let failures: Vec<String> = std::thread::scope(|scope| {
         let task = &task;
         let threads: Vec<_> = jobs.iter_mut().map(|job| (job.service.name(), scope.spawn(move || task(job)))).collect();
@@ -211,17 +168,12 @@ fn each(mut jobs: Vec<Job>, task: impl Fn(&mut Job) -> anyhow::Result<()> + Sync
     if failures.is_empty() { Ok(()) } else { bail!("{}", failures.join("\n")) }
 }
 
-/// Gives every server its ports, before any is started, and clear of those of the services that are not named.
-fn lay_out(folder: &Path, jobs: &mut [Job]) -> anyhow::Result<()> {
+/// Gives every server its ports, before any is started, and clear of those of the services that stay as they are.
+fn lay_out<'a>(jobs: &mut [Job], others: impl Iterator<Item = &'a Job>) -> anyhow::Result<()> {
     let mut ports = Ports::default();
-    let named: Vec<Service> = jobs.iter().map(|job| job.service).collect();
-    let others = Service::value_variants().iter().filter(|service| !named.contains(service));
-    for other in others {
-        Place::load(folder.join(other.name()))?.servers.iter().for_each(|server| reserve(&mut ports, server));
-    }
-    for job in jobs.iter() {
-        job.place.servers.iter().filter(|server| server.is_running()).for_each(|server| reserve(&mut ports, server));
-    }
+    others.flat_map(|other| &other.place.servers).for_each(|server| reserve(&mut ports, server));
+    let running = jobs.iter().flat_map(|job| &job.place.servers).filter(|server| server.is_running());
+    running.for_each(|server| reserve(&mut ports, server));
     for job in jobs {
         job.place.lay_out(job.engine.servers(), &mut ports)?;
         job.place.save()?;
@@ -234,32 +186,9 @@ fn reserve(ports: &mut Ports, server: &Server) {
     ports.in_use(server.peer_port);
 }
 
-/// The variables of those services that are there: named by the environment, or running.
-fn variables(folder: &Path, services: &[Service]) -> anyhow::Result<Vec<Variable>> {
-    let mut variables = Vec::new();
-    for Job { service, engine, place } in jobs(folder, services, Fsync::default())? {
-        let value = match service.given() {
-            Some(value) => value,
-            None if place.all_running() => engine.url(&place)?,
-            None => continue,
-        };
-        variables.push((service.variable().to_owned(), value));
-    }
-    Ok(variables)
-}
-
-fn jobs(folder: &Path, services: &[Service], fsync: Fsync) -> anyhow::Result<Vec<Job>> {
-    let job = |service: &Service| {
-        let place = Place::load(folder.join(service.name()))?;
-        Ok(Job { service: *service, engine: service.engine(fsync), place })
-    };
-    services.iter().map(job).collect()
-}
-
-/// Each once, in the order in which they are declared; all if none is named.
-fn wanted(services: &[Service]) -> Vec<Service> {
-    let all = Service::value_variants().iter().copied();
-    all.filter(|service| services.is_empty() || services.contains(service)).collect()
+/// All are meant if none is named.
+fn is_named(services: &[Service], service: Service) -> bool {
+    services.is_empty() || services.contains(&service)
 }
 
 fn folder(workspace: &Workspace) -> PathBuf {
@@ -298,16 +227,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_services_are_meant_if_none_is_named_and_each_once() {
-        assert_eq!(wanted(&[]), Service::value_variants());
-        assert_eq!(wanted(&[Service::Kafka, Service::Redis, Service::Kafka]), [Service::Redis, Service::Kafka]);
-    }
-
-    #[test]
-    fn a_service_is_named_on_the_command_line_as_its_folder_is() {
-        for service in Service::value_variants() {
-            assert_eq!(service.to_possible_value().unwrap().get_name(), service.name());
-        }
+    fn all_services_are_meant_if_none_is_named() {
+        assert!(is_named(&[], Service::Redis));
+        assert!(is_named(&[Service::Kafka, Service::Redis], Service::Redis));
+        assert!(!is_named(&[Service::Kafka], Service::Redis));
     }
 
     #[test]

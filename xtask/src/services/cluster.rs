@@ -9,7 +9,7 @@ use super::engine::Engine;
 use super::install::Missing;
 use super::place::{Place, Server};
 use super::process::wait;
-use super::redis::{self, Fsync, cli};
+use super::redis::{self, Fsync, call};
 use crate::progress::{Step, run_quietly};
 
 const NODES: usize = 6;
@@ -87,14 +87,14 @@ fn meet(place: &Place) -> anyhow::Result<()> {
     for server in &place.servers {
         for other in place.servers.iter().filter(|other| other.port != server.port) {
             let (port, bus) = (other.port.to_string(), other.peer_port.to_string());
-            cli(server, &["CLUSTER", "MEET", "127.0.0.1", &port, &bus])?;
+            call(server, &["CLUSTER", "MEET", "127.0.0.1", &port, &bus])?;
         }
     }
     Ok(())
 }
 
 fn known_nodes(place: &Place) -> anyhow::Result<Vec<usize>> {
-    let known = |server| Ok(field(&cli(server, &["CLUSTER", "INFO"])?, "cluster_known_nodes").parse()?);
+    let known = |server| Ok(field(&call(server, &["CLUSTER", "INFO"])?, "cluster_known_nodes").parse()?);
     place.servers.iter().map(known).collect()
 }
 
@@ -102,8 +102,8 @@ fn known_nodes(place: &Place) -> anyhow::Result<Vec<usize>> {
 fn whole(place: &Place) -> anyhow::Result<()> {
     let mut masters = 0;
     for server in &place.servers {
-        let info = cli(server, &["CLUSTER", "INFO"])?;
-        let replication = cli(server, &["INFO", "replication"])?;
+        let info = call(server, &["CLUSTER", "INFO"])?;
+        let replication = call(server, &["INFO", "replication"])?;
         if let Some(fault) = fault(&info, &replication) {
             bail!("{}: {fault}", server.name);
         }

@@ -133,7 +133,9 @@ fn java(place: &Place, args: &[&str]) -> anyhow::Result<Command> {
     let classes = libraries(place).join("*");
     let mut command = Command::new(java_program());
     command.arg("-cp").arg(classes).arg("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn");
-    command.arg("-Dorg.slf4j.simpleLogger.showDateTime=true").args(args).current_dir(&place.folder);
+    command.arg("-Dorg.slf4j.simpleLogger.showDateTime=true");
+    command.arg("-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSSZ");
+    command.args(args).current_dir(&place.folder);
     Ok(command)
 }
 

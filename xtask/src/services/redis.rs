@@ -1,5 +1,7 @@
 //! A single Redis, with an append-only file.
 
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -114,8 +116,8 @@ enable-debug-command local
 /// # Errors
 /// If there is none.
 pub(super) fn ping(server: &Server) -> anyhow::Result<()> {
-    let answer = cli(server, &["PING"])?;
-    if answer.trim() == "PONG" { Ok(()) } else { bail!("PING was answered with {}", answer.trim()) }
+    let answer = call(server, &["PING"])?;
+    if answer == "PONG" { Ok(()) } else { bail!("PING was answered with {answer}") }
 }
 
 /// Sets it in all servers of a place.
@@ -123,16 +125,40 @@ pub(super) fn ping(server: &Server) -> anyhow::Result<()> {
 /// # Errors
 /// If one refuses.
 pub(super) fn set_fsync(place: &Place, fsync: Fsync) -> anyhow::Result<()> {
-    place.servers.iter().try_for_each(|server| cli(server, &["CONFIG", "SET", "appendfsync", fsync.word()]).map(|_| ()))
+    place
+        .servers
+        .iter()
+        .try_for_each(|server| call(server, &["CONFIG", "SET", "appendfsync", fsync.word()]).map(|_| ()))
 }
 
-/// One command through `redis-cli`.
+/// One command, on a connection of its own; the answer as text.
 ///
 /// # Errors
-/// If there is no answer.
-pub(super) fn cli(server: &Server, command: &[&str]) -> anyhow::Result<String> {
-    let port = server.port.to_string();
-    run_quietly(Command::new("redis-cli").args(["-e", "-h", "127.0.0.1", "-p", &port]).args(command), ASK_TIMEOUT)
+/// If there is none, or an error.
+pub(super) fn call(server: &Server, command: &[&str]) -> anyhow::Result<String> {
+    let mut stream = TcpStream::connect_timeout(&server.address().parse()?, ASK_TIMEOUT)?;
+    stream.set_read_timeout(Some(ASK_TIMEOUT))?;
+    let words = command.iter().map(|word| format!("${}\r\n{word}\r\n", word.len()));
+    let request = format!("*{}\r\n{}", command.len(), words.collect::<String>());
+    stream.write_all(request.as_bytes())?;
+    read_reply(&mut BufReader::new(stream)).with_context(|| format!("{} to {}", command.join(" "), server.address()))
+}
+
+/// A reply that is a text or a number; longer kinds are not asked for here.
+fn read_reply(reader: &mut impl BufRead) -> anyhow::Result<String> {
+    let mut line = String::new();
+    reader.read_line(&mut line)?;
+    let line = line.trim_end();
+    match line.split_at_checked(1) {
+        Some(("+" | ":", text)) => Ok(text.to_owned()),
+        Some(("-", error)) => bail!("{error}"),
+        Some(("$", len)) => {
+            let mut text = vec![0; len.parse()?];
+            reader.read_exact(&mut text)?;
+            Ok(String::from_utf8(text)?)
+        }
+        _ => bail!("the answer {line:?} is not known"),
+    }
 }
 
 /// `Redis server v=7.0.15 sha=…` → 7.
@@ -157,5 +183,14 @@ mod tests {
         assert!(text.contains("port 20001\ndir \"/a \\\"b\\\"/c\"\n"), "{text}");
         assert!(text.contains("appendonly yes\nappendfsync always\n"), "{text}");
         assert!(text.starts_with("bind 127.0.0.1\n"), "{text}");
+    }
+
+    #[test]
+    fn replies_are_read_to_their_end_and_errors_told() {
+        let read = |text: &str| read_reply(&mut text.as_bytes());
+        assert_eq!(read("+PONG\r\n").unwrap(), "PONG");
+        assert_eq!(read("$6\r\na:1\r\nb\r\n").unwrap(), "a:1\r\nb");
+        assert_eq!(read("-LOADING wait\r\n").unwrap_err().to_string(), "LOADING wait");
+        assert!(read("").is_err() && read("$9\r\nshort\r\n").is_err() && read("*1\r\n").is_err());
     }
 }
