@@ -53,8 +53,8 @@ impl Engine for Cluster {
         if known.iter().all(|known| *known == 1) {
             step.note("forming the cluster");
             form(place)?;
-        } else if wait(Duration::from_millis(u64::from(NODE_TIMEOUT_MS)), || whole(place)).is_err() {
-            step.note("waiting for the nodes to agree");
+        } else if !know_each_other(place)? {
+            step.note("introducing the nodes to each other");
             meet(place)?;
         }
         wait(WHOLE_TIMEOUT, || whole(place)).map_err(|error| {
@@ -81,8 +81,19 @@ fn form(place: &Place) -> anyhow::Result<()> {
     run_quietly(create.args(["--cluster-replicas", "1", "--cluster-yes"]), CREATE_TIMEOUT).map(|_| ())
 }
 
-/// Introduces all nodes to each other, as is needed when one came back under another port. To those who know each other
-/// it changes nothing.
+/// Whether every node knows under which ports the others are now.
+fn know_each_other(place: &Place) -> anyhow::Result<bool> {
+    for server in &place.servers {
+        let nodes = call(server, &["CLUSTER", "NODES"])?;
+        let knows = |other: &Server| nodes.contains(&format!(" {}@{}", other.address(), other.peer_port));
+        if !place.servers.iter().all(knows) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Introduces all nodes to each other, as is needed when one came back under another port.
 fn meet(place: &Place) -> anyhow::Result<()> {
     for server in &place.servers {
         for other in place.servers.iter().filter(|other| other.port != server.port) {

@@ -14,7 +14,8 @@ use crate::progress::Step;
 const READY_TIMEOUT: Duration = Duration::from_secs(90);
 const STOP_TIMEOUT: Duration = Duration::from_secs(20);
 /// A server that was killed may leave children behind that hold its data for a moment, so that a first start fails.
-const STARTS_MAX: usize = 3;
+const STARTS_MAX: usize = 5;
+const START_PAUSE: Duration = Duration::from_millis(300);
 
 /// One kind of service.
 pub(super) trait Engine: Send + Sync {
@@ -103,7 +104,10 @@ fn wait_ready(engine: &dyn Engine, place: &mut Place, index: usize) -> anyhow::R
             if ended { Ok(()) } else { engine.ask(place, server) }
         });
         match answered {
-            Ok(()) if ended => start(engine, place, index)?,
+            Ok(()) if ended => {
+                std::thread::sleep(START_PAUSE);
+                start(engine, place, index)?;
+            }
             Ok(()) => return Ok(()),
             Err(error) => {
                 let end = log_end(&log);

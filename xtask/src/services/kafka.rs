@@ -162,6 +162,7 @@ fn configure(place: &Place, server: &Server) -> anyhow::Result<PathBuf> {
     Ok(file)
 }
 
+/// A broker that was killed is let in again when its old session has ended, so that the session is kept short.
 fn configuration(server: &Server, data: &Path) -> anyhow::Result<String> {
     let data = data.to_str().context("Kafka needs a path in UTF-8")?.replace('\\', r"\\");
     if data.contains(',') {
@@ -177,6 +178,8 @@ listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{peer_port}
 advertised.listeners=PLAINTEXT://127.0.0.1:{port}
 log.dirs={data}/a,{data}/b
 auto.create.topics.enable=false
+broker.heartbeat.interval.ms=500
+broker.session.timeout.ms=3000
 group.initial.rebalance.delay.ms=0
 log.cleaner.dedupe.buffer.size=8388608
 num.io.threads=4

@@ -24,6 +24,8 @@ const DEBIAN: &str = "/usr/lib/postgresql";
 const MISSING: Missing = Missing { program: "initdb, postgres and psql of PostgreSQL", package: "postgresql" };
 const INIT_TIMEOUT: Duration = Duration::from_secs(120);
 const ASK_TIMEOUT: Duration = Duration::from_secs(10);
+/// Above what Linux gives to any process.
+const NO_PROCESS: u32 = 4_194_305;
 /// Several hosts with a pool each, and the tests beside them.
 const CONNECTIONS_MAX: u32 = 300;
 
@@ -40,7 +42,7 @@ impl Engine for Postgres {
     fn prepare(&self, place: &Place, step: &Step) -> anyhow::Result<()> {
         let data = place.data(place.only()?);
         if data.join("PG_VERSION").is_file() {
-            return Ok(());
+            return release(place.only()?, &data.join("postmaster.pid"));
         }
         step.note("making the database's files");
         let owner = owner()?;
@@ -90,6 +92,25 @@ impl Engine for Postgres {
         let address = place.only()?.address();
         Ok(format!("postgres://{NAME}:{}@{address}/{NAME}", password(place)?))
     }
+}
+
+/// Lets go of the lock of a server that was killed, whose process is still listed because nobody has asked how it ended:
+/// PostgreSQL takes that for a server that runs. The number is replaced by one that no process can have; the rest of the file
+/// stays, so that PostgreSQL still finds processes that such a server has left behind.
+fn release(server: &Server, lock: &Path) -> anyhow::Result<()> {
+    let ended = server.process.as_ref().filter(|process| !process.is_running());
+    let (Some(ended), Ok(text)) = (ended, std::fs::read_to_string(lock)) else { return Ok(()) };
+    match released(&text, ended.pid) {
+        // Written in place: the file keeps its owner.
+        Some(text) => std::fs::write(lock, text).with_context(|| format!("cannot write {}", lock.display())),
+        None => Ok(()),
+    }
+}
+
+/// The lock's text without its owner's number, if the owner is `ended`.
+fn released(lock: &str, ended: u32) -> Option<String> {
+    let (owner, rest) = lock.split_once('\n')?;
+    (owner.parse() == Ok(ended)).then(|| format!("{NO_PROCESS}\n{rest}"))
 }
 
 fn settings(server: &Server) -> Vec<String> {
@@ -206,6 +227,14 @@ mod tests {
         for expected in ["port=20003", "listen_addresses=127.0.0.1", "unix_socket_directories="] {
             assert!(settings.iter().any(|setting| setting == expected), "{settings:?}");
         }
+    }
+
+    #[test]
+    fn only_the_lock_of_the_server_that_was_killed_is_released() {
+        let lock = "41\n/data\n1795245249\n20003\n\n127.0.0.1\n  2687127      5\nready   \n";
+        assert_eq!(released(lock, 41).unwrap(), lock.replacen("41", "4194305", 1));
+        assert_eq!(released(lock, 42), None);
+        assert_eq!(released("", 41), None);
     }
 
     #[test]
