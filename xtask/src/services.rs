@@ -17,6 +17,7 @@ mod process;
 mod redis;
 
 use std::fs::File;
+use std::io::{Write, stdout};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -68,7 +69,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<()> {
     match &args.action {
         Action::Up { services, appendfsync } => {
             for variable in up(workspace, services, *appendfsync)? {
-                println!("{}", env::export(&variable));
+                writeln!(stdout(), "{}", env::export(&variable))?;
             }
             Ok(())
         }
@@ -121,13 +122,14 @@ fn status(workspace: &Workspace) -> anyhow::Result<()> {
         let pids = running.iter().filter_map(|server| server.process.as_ref());
         let pids = pids.map(|process| process.pid.to_string()).collect::<Vec<_>>().join(",");
         let address = if given.is_some() { format!("${}", service.variable()) } else { addresses(&place.servers) };
-        println!(
+        writeln!(
+            stdout(),
             "{}: {state}; at {}; pid {}; data in {}",
             service.name(),
             or_none(&address),
             or_none(&pids),
             place.folder.display()
-        );
+        )?;
     }
     Ok(())
 }

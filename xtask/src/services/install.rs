@@ -64,7 +64,12 @@ fn packages(missing: &[Missing]) -> Vec<&'static str> {
 
 fn advice(missing: &[Missing], tried: Option<&anyhow::Error>) -> String {
     let mut lines = vec!["programs are missing on this machine:".to_owned()];
-    lines.extend(missing.iter().map(|missing| format!("- {}", missing.program)));
+    for (index, one) in missing.iter().enumerate() {
+        // Two services may need the same program.
+        if !missing.iter().take(index).any(|earlier| earlier == one) {
+            lines.push(format!("- {}", one.program));
+        }
+    }
     if let Some(error) = tried {
         lines.push(format!("tried to install them: {error:#}"));
     }
@@ -83,6 +88,7 @@ mod tests {
     fn what_is_missing_is_named_with_its_package_each_once() {
         let maven = Missing { program: "mvn", package: "maven" };
         let text = advice(&[maven.clone(), Missing { program: "java 17 or newer", package: "java" }, maven], None);
+        assert_eq!(text.matches("- mvn").count(), 1, "{text}");
         assert!(text.contains("- java 17 or newer") && text.ends_with("apt-get install java maven`"), "{text}");
     }
 

@@ -34,7 +34,6 @@ impl Process {
     ///
     /// # Errors
     /// If it cannot start.
-    #[expect(clippy::zombie_processes, reason = "it outlives this program; one that ends before is seen as ended")]
     pub(super) fn start(program: &Command, log: &Path) -> anyhow::Result<Self> {
         let open = || OpenOptions::new().create(true).append(true).open(log);
         let file = open().with_context(|| format!("cannot open {}", log.display()))?;
