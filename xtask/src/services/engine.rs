@@ -129,7 +129,7 @@ pub(super) fn down(engine: &dyn Engine, place: &mut Place) -> anyhow::Result<()>
         process.signal(engine.stop_signal())?;
     }
     for process in &processes {
-        process.wait_ended(STOP_TIMEOUT)?;
+        process.stop(engine.stop_signal(), STOP_TIMEOUT)?;
     }
     if place.servers.is_empty() {
         return Ok(());

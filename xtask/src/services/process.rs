@@ -16,6 +16,8 @@ use crate::progress::run_quietly;
 
 const POLL: Duration = Duration::from_millis(50);
 const SIGNAL_TIMEOUT: Duration = Duration::from_secs(10);
+/// After which a process that still runs is told again.
+const SIGNAL_AGAIN: Duration = Duration::from_secs(1);
 /// What is shown of a log.
 const LOG_BYTES: u64 = 8 * 1024;
 const LOG_LINES: usize = 15;
@@ -81,13 +83,18 @@ impl Process {
         if self.is_running() { sent.map(|_| ()) } else { Ok(()) }
     }
 
-    /// Waits until it has ended; after `grace` it is killed.
+    /// Asks it with a signal to end, again and again, and waits until it has; after `grace` it is killed. A Redis that makes
+    /// its first append-only file does not heed a signal and forgets it.
     ///
     /// # Errors
-    /// If it stays even so.
-    pub(super) fn wait_ended(&self, grace: Duration) -> anyhow::Result<()> {
-        if wait(grace, || self.ended()).is_ok() {
-            return Ok(());
+    /// If it may not be signalled, or stays even so.
+    pub(super) fn stop(&self, signal: &str, grace: Duration) -> anyhow::Result<()> {
+        let deadline = Instant::now() + grace;
+        while Instant::now() < deadline {
+            self.signal(signal)?;
+            if wait(SIGNAL_AGAIN, || self.ended()).is_ok() {
+                return Ok(());
+            }
         }
         self.signal("KILL")?;
         wait(grace, || self.ended()).with_context(|| format!("process {} does not end", self.pid))
@@ -178,9 +185,17 @@ mod tests {
         let process = Process::start(&program, &log).unwrap();
         wait(Duration::from_secs(10), || if log_end(&log) == "started" { Ok(()) } else { bail!("silent") }).unwrap();
         assert!(process.is_running());
-        process.signal("TERM").unwrap();
-        process.wait_ended(Duration::from_secs(10)).unwrap();
+        process.stop("TERM", Duration::from_secs(10)).unwrap();
         assert!(!process.is_running());
         std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_process_that_heeds_no_signal_is_killed() {
+        let mut program = Command::new("sh");
+        program.args(["-c", "trap '' TERM; exec sleep 60"]);
+        let process = Process::start(&program, Path::new("/dev/null")).unwrap();
+        process.stop("TERM", Duration::from_millis(1)).unwrap();
+        assert!(!process.is_running());
     }
 }
