@@ -2,6 +2,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
+mod apt;
 mod bench;
 mod check;
 mod demo;
@@ -10,6 +11,7 @@ mod pack;
 mod plugins;
 mod progress;
 mod server;
+mod services;
 mod suites;
 mod wasm_target;
 mod workspace;
@@ -40,6 +42,8 @@ enum Task {
     },
     /// Starts a server with a live room and a viewer with money, and says what to try.
     Run(demo::Args),
+    /// Starts, shows or stops real Redis, PostgreSQL and Kafka servers on this machine, for development and tests.
+    Services(services::Args),
     /// Measures every speed that the documents claim, beside its limit.
     Bench(bench::Args),
     /// Checks formatting, lints, documentation and dependencies.
@@ -63,6 +67,7 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Plugins => plugins::run(&workspace).map(|_| ()),
         Task::Test { filter } => suites::run(&workspace, &filter),
         Task::Run(args) => demo::run(&workspace, &args),
+        Task::Services(args) => services::run(&workspace, &args),
         Task::Bench(args) => bench::run(&workspace, &args),
         Task::Check => check::run(&workspace),
     }

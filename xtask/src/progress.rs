@@ -2,10 +2,14 @@
 
 use std::io::{IsTerminal, Read};
 use std::process::{Command, ExitStatus, Stdio};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+/// All spinners of this program, one below the other: things may take a while at the same time.
+static SPINNERS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
 
 /// One thing that takes a while. Ends when it is dropped.
 pub(crate) struct Step {
@@ -18,10 +22,12 @@ impl Step {
     /// Begins with `what`, such as "installing rustc-web".
     pub(crate) fn start(what: impl Into<String>) -> Self {
         let what = what.into();
-        let bar = if std::io::stderr().is_terminal() { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
-        if bar.is_hidden() {
+        let bar = if std::io::stderr().is_terminal() {
+            SPINNERS.add(ProgressBar::new_spinner())
+        } else {
             eprintln!("{what} …");
-        }
+            ProgressBar::hidden()
+        };
         if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} ({elapsed})") {
             bar.set_style(style);
         }
@@ -30,10 +36,18 @@ impl Step {
         Self { bar, what, started: Instant::now() }
     }
 
+    /// Says what part of it is being done.
+    pub(crate) fn note(&self, part: &str) {
+        self.bar.set_message(format!("{}: {part}", self.what));
+        if self.bar.is_hidden() {
+            eprintln!("{}: {part} …", self.what);
+        }
+    }
+
     /// Ends with a line that stays.
     pub(crate) fn done(self, result: &str) {
         self.bar.finish_and_clear();
-        eprintln!("{}: {result} ({:.1?})", self.what, self.started.elapsed());
+        SPINNERS.suspend(|| eprintln!("{}: {result} ({:.1?})", self.what, self.started.elapsed()));
     }
 }
 

@@ -5,7 +5,6 @@
 
 mod machine;
 
-use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 use std::process::Command;
@@ -13,9 +12,10 @@ use std::time::Duration;
 
 use anyhow::bail;
 
+use crate::apt::{self, Privilege, apt};
 use crate::progress::{Step, run_quietly};
 use crate::workspace::cargo;
-use machine::{Machine, Privilege, Rustup, TARGET};
+use machine::{Machine, Rustup, TARGET};
 
 /// Debian's compiler, cargo, library sources, and the name under which the compiler finds its linker.
 const DEBIAN_PACKAGES: [&str; 4] = ["rustc-web", "cargo-web", "rust-web-src", "rust-web-llvm"];
@@ -23,7 +23,6 @@ const DEBIAN_CARGO: &str = "/usr/bin/cargo";
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 /// A mirror that does not answer must not hold up a first build; a standard library is 20 MB.
 const RUSTUP_TIMEOUT: Duration = Duration::from_secs(90);
-const APT_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// One way to a standard library.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -150,10 +149,10 @@ fn add_with_rustup() -> anyhow::Result<Toolchain> {
 
 fn install_debian(privilege: Privilege) -> anyhow::Result<Toolchain> {
     let step = Step::start(format!("installing {} with apt", DEBIAN_PACKAGES.join(", ")));
-    run_quietly(&mut apt(privilege, &["update"]), APT_TIMEOUT)?;
+    run_quietly(&mut apt(privilege, &["update"]), apt::TIMEOUT)?;
     let install = |packages: &[&str]| {
         let mut install = apt(privilege, &["install", "--yes", "--no-install-recommends"]);
-        run_quietly(install.args(packages), APT_TIMEOUT)
+        run_quietly(install.args(packages), apt::TIMEOUT)
     };
     install(&DEBIAN_PACKAGES)?;
     if machine::linker().is_none() {
@@ -167,19 +166,6 @@ fn install_debian(privilege: Privilege) -> anyhow::Result<Toolchain> {
     }
     step.done("installed");
     Ok(Toolchain::Debian { linker: machine::linker() })
-}
-
-fn apt(privilege: Privilege, args: &[&str]) -> Command {
-    let mut words: Vec<OsString> = match privilege {
-        Privilege::Root => Vec::new(),
-        Privilege::Sudo => ["sudo", "--non-interactive"].map(OsString::from).to_vec(),
-    };
-    words.extend(["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "--quiet"].map(OsString::from));
-    words.extend(args.iter().map(OsString::from));
-    let mut words = words.into_iter();
-    let mut command = Command::new(words.next().unwrap_or_default());
-    command.args(words);
-    command
 }
 
 fn advice(machine: &Machine, failures: &[String]) -> String {

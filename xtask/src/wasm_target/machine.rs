@@ -5,6 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::{DEBIAN_CARGO, DEBIAN_RUSTC};
+use crate::apt::{self, Privilege};
 use crate::progress::run_quietly;
 
 /// The target of every plugin.
@@ -38,15 +39,6 @@ pub(super) enum Rustup {
     MayInstall,
 }
 
-/// How a package is installed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Privilege {
-    /// This is root.
-    Root,
-    /// sudo asks for no password.
-    Sudo,
-}
-
 impl Machine {
     /// Looks; installs nothing.
     pub(super) fn look() -> Self {
@@ -54,8 +46,8 @@ impl Machine {
             active_has_target: active_has_target(),
             debian_builds_std: debian_builds_std(),
             rustup: rustup(),
-            has_apt: says("apt-get", &["--version"]).is_some(),
-            privilege: privilege(),
+            has_apt: apt::is_there(),
+            privilege: Privilege::look(),
         }
     }
 }
@@ -98,13 +90,6 @@ fn rustup() -> Rustup {
     } else {
         Rustup::MayInstall
     }
-}
-
-fn privilege() -> Option<Privilege> {
-    if says("id", &["-u"])? == "0" {
-        return Some(Privilege::Root);
-    }
-    says("sudo", &["--non-interactive", "true"]).map(|_| Privilege::Sudo)
 }
 
 /// `rustc 1.96.0 (…)` → 96.
