@@ -5,5 +5,6 @@
 pub mod cache;
 pub mod clock;
 pub mod db;
+pub mod outbox;
 pub mod push_bus;
 pub mod queue;
