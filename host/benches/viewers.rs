@@ -1,5 +1,6 @@
-//! Many viewers of one room over Server-Sent Events: how many messages a second reach them, and how late. The server is the real program
-//! in a process of its own; the viewers share the machine with it. `cargo bench --bench viewers -- --viewers 10000 --rate 5 --seconds 10`
+//! Many viewers of one room over Server-Sent Events, then over WebSockets: how many messages a second reach them, and how late. The
+//! server is the real program in a process of its own; the viewers share the machine with it.
+//! `cargo bench --bench viewers -- --viewers 10000 --rate 20 --seconds 10`
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 #![allow(clippy::float_arithmetic)]
@@ -36,9 +37,39 @@ const EVENT_ID_LEN: usize = 36;
 /// After the last gift.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How a viewer is told.
+#[derive(Clone, Copy)]
+enum Transport {
+    Sse,
+    WebSocket,
+}
+
+impl Transport {
+    /// What comes after `GET /v1/rooms/7/` and before the end of the head.
+    fn request(self) -> &'static str {
+        match self {
+            Self::Sse => "events HTTP/1.1\r\naccept: text/event-stream",
+            Self::WebSocket => {
+                "ws HTTP/1.1\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
+                 sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ=="
+            }
+        }
+    }
+
+    /// What the server sends once the viewer is in the room, or about to be.
+    fn greeting(self) -> &'static [u8] {
+        match self {
+            Self::Sse => b"retry:",
+            Self::WebSocket => b"101 Switching Protocols",
+        }
+    }
+}
+
 fn main() {
     raise_file_limit();
-    tokio::runtime::Runtime::new().unwrap().block_on(run());
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(run(Transport::Sse));
+    runtime.block_on(run(Transport::WebSocket));
 }
 
 /// Starts this program again under the hard limit of file descriptors, which the server inherits.
@@ -67,8 +98,8 @@ struct Seen {
     over: AtomicBool,
 }
 
-async fn run() {
-    let (asked, rate, seconds) = (argument("viewers", 10_000), argument("rate", 5), argument("seconds", 10));
+async fn run(transport: Transport) {
+    let (asked, rate, seconds) = (argument("viewers", 10_000), argument("rate", 20), argument("seconds", 10));
     let viewers = asked.min(file_limit() - SPARE);
     let folder = house::folder();
     let environment = [("GREENROOM_RATE_LIMITS_USER_PER_SECOND", "0")];
@@ -89,10 +120,12 @@ async fn run() {
     for viewer in 0..viewers {
         let user = UserId(FIRST_VIEWER + viewer as i64);
         let token = auth::issue(&secret, user, Role::Viewer, 1, in_seconds(3600)).unwrap();
-        tokio::spawn(watch(authority.clone(), token, turns.clone(), seen.clone()));
+        tokio::spawn(watch(transport, authority.clone(), token, turns.clone(), seen.clone()));
     }
     until(Duration::from_secs(120), || seen.connected.load(Ordering::Relaxed) == viewers).await;
     eprintln!("{viewers} viewers are connected after {:.1?}", seen.began.elapsed());
+    // A socket joins its room just after the switch of protocols.
+    tokio::time::sleep(Duration::from_millis(500)).await;
 
     let messages = rate * seconds;
     let client = server.viewer(SENDER);
@@ -111,25 +144,29 @@ async fn run() {
     let took = started.elapsed() - if complete { Duration::ZERO } else { PATIENCE };
     seen.over.store(true, Ordering::Relaxed);
     let received = seen.received.load(Ordering::Relaxed);
-    report(&seen, received, expected, took, viewers, rate);
+    eprintln!("{viewers} viewers, {rate} gifts a second, {received} of {expected} messages in {took:.1?}");
+    report(transport, &seen, received, expected, took);
     server.stop();
 }
 
-fn report(seen: &Seen, received: usize, expected: usize, took: Duration, viewers: usize, rate: usize) {
-    eprintln!("{viewers} viewers, {rate} gifts a second, {received} of {expected} messages in {took:.1?}");
+fn report(transport: Transport, seen: &Seen, received: usize, expected: usize, took: Duration) {
+    let (messages, slowest) = match transport {
+        Transport::Sse => ("messages over SSE", "p99 gift to SSE viewer"),
+        Transport::WebSocket => ("messages over WebSockets", "p99 gift to WS viewer"),
+    };
     Row {
-        name: "messages to viewers",
+        name: messages,
         figure: received as f64 / took.as_secs_f64(),
         unit: "/s",
         limit: Some(expected as f64 / took.as_secs_f64()),
         ratio: Some(received as f64 / expected as f64),
         goal: Goal::AtLeast(1.0),
-        contains: "10,000 viewers (fewer if the limit of open files says so; --viewers) of one room over SSE, 5 gifts a second (--rate); \
+        contains: "10,000 viewers (fewer if the limit of open files says so; --viewers) of one room, 20 gifts a second (--rate); \
                    limit: every message to every viewer",
     }
     .print();
     Row {
-        name: "p99 gift to viewer",
+        name: slowest,
         figure: seen.micros.lock().value_at_quantile(0.99) as f64 / 1e3,
         unit: "ms",
         limit: None,
@@ -148,15 +185,21 @@ fn event_id(began: Instant) -> String {
 }
 
 /// One viewer: connects, and notes every gift that it is told of.
-async fn watch(authority: Arc<str>, token: String, turns: Arc<tokio::sync::Semaphore>, seen: Arc<Seen>) {
+async fn watch(
+    transport: Transport,
+    authority: Arc<str>,
+    token: String,
+    turns: Arc<tokio::sync::Semaphore>,
+    seen: Arc<Seen>,
+) {
     let turn = turns.acquire().await.unwrap();
     let mut stream = TcpStream::connect(&*authority).await.unwrap();
-    let request = format!(
-        "GET /v1/rooms/{ROOM}/events HTTP/1.1\r\nhost: {authority}\r\nauthorization: Bearer {token}\r\naccept: text/event-stream\r\n\r\n"
-    );
+    let asked = transport.request();
+    let request = format!("GET /v1/rooms/{ROOM}/{asked}\r\nhost: {authority}\r\nauthorization: Bearer {token}\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut bytes = Vec::with_capacity(2048);
-    while !bytes.windows(6).any(|window| window == b"retry:") {
+    let greeting = transport.greeting();
+    while !bytes.windows(greeting.len()).any(|window| window == greeting) {
         assert!(stream.read_buf(&mut bytes).await.unwrap() > 0, "{}", String::from_utf8_lossy(&bytes));
     }
     drop(turn);

@@ -113,7 +113,7 @@ async fn next_event(connection: &mut SqliteConnection) -> Result<i64, Error> {
 async fn write_events(connection: &mut SqliteConnection, first: i64, fresh: &[&Posting]) -> Result<(), Error> {
     let mut id = first;
     for piece in bulk::pieces(fresh) {
-        let mut query = bulk::statement("INSERT INTO event VALUES ", 12, piece.len(), "");
+        let mut query = bulk::statement("INSERT OR FAIL INTO event VALUES ", 12, piece.len(), "");
         for posting in piece {
             query = query
                 .bind(id)
@@ -139,7 +139,7 @@ async fn write_entries(connection: &mut SqliteConnection, first: i64, fresh: &[&
     let entries: Vec<(i64, &Entry)> =
         (first..).zip(fresh).flat_map(|(id, posting)| posting.entries.iter().map(move |entry| (id, entry))).collect();
     for piece in bulk::pieces(&entries) {
-        let mut query = bulk::statement("INSERT INTO entry VALUES ", 5, piece.len(), "");
+        let mut query = bulk::statement("INSERT OR FAIL INTO entry VALUES ", 5, piece.len(), "");
         for (id, entry) in piece {
             query = query
                 .bind(*id)
@@ -158,7 +158,7 @@ async fn write_accounts(connection: &mut SqliteConnection, accounts: &BTreeMap<A
         accounts.iter().filter_map(|(account, state)| Some((account, state, state.touched_at?))).collect();
     for piece in bulk::pieces(&touched) {
         let mut query = bulk::statement(
-            "INSERT INTO user_asset VALUES ",
+            "INSERT OR FAIL INTO user_asset VALUES ",
             6,
             piece.len(),
             " ON CONFLICT DO UPDATE SET asset_cn = excluded.asset_cn, version = excluded.version, \
