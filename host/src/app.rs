@@ -3,6 +3,7 @@
 //! Start-up goes from the backends up to the listener, and shutdown the other way: first no new requests, then the tasks that settle and
 //! fire, and last the journal and the database.
 
+mod backends;
 mod error;
 mod secret;
 mod settings;
@@ -15,37 +16,22 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::adapters::embedded::{self, Embedded, LocalPushBus, SystemClock};
-use crate::adapters::sqlite::Sqlite;
 use crate::config::Config;
 use crate::http;
-use crate::ledger::{self, Ledger, Reconciler, Reconciliation};
+use crate::ledger::{Ledger, Reconciliation};
 use crate::plugin::Registry;
-use crate::ports::clock::Clock;
-use crate::ports::db::Deliveries;
-use crate::ports::push_bus::PushBus;
 use crate::push::Hub;
 use crate::room::Rooms;
 use crate::settle::{Ladder, Settle};
 use crate::timer::Timers;
 
+use backends::Backends;
+
 pub use error::Error;
 pub use secret::secret;
 
-/// The database's file in the data directory.
-const DATABASE: &str = "greenroom.db";
-/// Messages between the plugins and the hub; a hub that does not keep up makes publishing wait.
-const PUSH_BUS_LEN_MAX: usize = 65_536;
 /// Where a running server writes down its address, in the data directory.
 const ADDRESS: &str = "address";
-
-/// The backends, open.
-struct Backends {
-    embedded: Embedded,
-    db: Arc<Sqlite>,
-    clock: Arc<dyn Clock>,
-    push_bus: Arc<dyn PushBus>,
-}
 
 /// A server that is ready to listen.
 pub struct App {
@@ -69,9 +55,9 @@ impl App {
             .await
             .map_err(|source| Error::Listen { address: config.listen, source })?;
         let backends = Backends::open(&config).await?;
-        let cache = backends.embedded.cache.clone();
-        let ledger = Arc::new(Ledger::new(cache.clone(), backends.db.clone(), backends.clock.clone()));
-        let timers = Arc::new(Timers::new(cache, backends.clock.clone()));
+        let ledger = Ledger::new(backends.cache.clone(), backends.db.clone(), backends.clock.clone());
+        let ledger = Arc::new(ledger);
+        let timers = Arc::new(Timers::new(backends.cache.clone(), backends.clock.clone()));
         let registry = settings::registry(&config, &backends, ledger.clone(), timers.clone());
         let registry = Arc::new(Registry::start(registry).await?);
         install_folder(&registry, &config.plugins_dir).await?;
@@ -115,7 +101,7 @@ impl App {
         let settle = Settle {
             ledger: self.ledger.clone(),
             registry: self.registry.clone(),
-            queue: self.backends.embedded.queue.clone(),
+            queue: self.backends.queue.clone(),
             deliveries: self.backends.db.clone(),
             clock: self.backends.clock.clone(),
             ladder: Ladder::new(self.config.settle.retry_waits_ms.iter().copied().map(Duration::from_millis).collect()),
@@ -124,33 +110,6 @@ impl App {
         tasks.spawn(self.rooms.clone().fire_timers(self.timers.clone(), stop.clone()));
         tasks.spawn(self.hub.clone().run(self.backends.push_bus.subscribe(), stop.clone()));
         tasks
-    }
-}
-
-impl Backends {
-    async fn open(config: &Config) -> Result<Self, Error> {
-        std::fs::create_dir_all(&config.data_dir)
-            .map_err(|source| Error::DataDir { path: config.data_dir.clone(), source })?;
-        let embedded = embedded::open(settings::embedded(config)).await?;
-        let db = Sqlite::open(&config.data_dir.join(DATABASE)).await?;
-        let waiting = db.waiting().await?;
-        embedded.recover(&ledger::unsettled(db.as_ref(), waiting).await?);
-        Ok(Self { embedded, db, clock: Arc::new(SystemClock), push_bus: Arc::new(LocalPushBus::new(PUSH_BUS_LEN_MAX)) })
-    }
-
-    fn reconciler(&self) -> Reconciler {
-        Reconciler {
-            cache: self.embedded.cache.clone(),
-            ledger: self.db.clone(),
-            deliveries: self.db.clone(),
-            queue: self.embedded.queue.clone(),
-        }
-    }
-
-    async fn close(self) -> Result<(), Error> {
-        self.embedded.close().await?;
-        self.db.close().await;
-        Ok(())
     }
 }
 

@@ -30,13 +30,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use sqlx::ConnectOptions;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use tokio::sync::Semaphore;
 
-use crate::ports::db::Error;
+use crate::ports::db::{Database, Error};
 use deadline::Deadline;
 use transaction::Transaction;
 
@@ -116,6 +117,17 @@ impl Sqlite {
 
     async fn read(&self) -> Result<PoolConnection<sqlx::Sqlite>, Error> {
         self.readers.acquire().await.map_err(error::of)
+    }
+}
+
+#[async_trait]
+impl Database for Sqlite {
+    async fn ping(&self) -> Result<(), Error> {
+        self.ping().await
+    }
+
+    async fn close(&self) {
+        self.close().await;
     }
 }
 

@@ -8,7 +8,7 @@ use super::{App, Backends, Error, secret};
 use crate::adapters::embedded;
 use crate::config::Config;
 use crate::domain::AssetType;
-use crate::http::{self, Rate, Readiness, State};
+use crate::http::{self, Rate, State};
 use crate::ledger::Ledger;
 use crate::plugin;
 use crate::push::{self, Hub};
@@ -45,8 +45,8 @@ pub(super) fn registry(
     plugin::Settings {
         compile_cache_dir: config.data_dir.join("compiled"),
         ledger,
-        cache: backends.embedded.cache.clone(),
-        queue: backends.embedded.queue.clone(),
+        cache: backends.cache.clone(),
+        queue: backends.queue.clone(),
         timers,
         push_bus: backends.push_bus.clone(),
         statements: backends.db.clone(),
@@ -82,7 +82,7 @@ pub(super) fn http(app: &App) -> Result<Arc<http::App>, Error> {
         deliveries: app.backends.db.clone(),
         hub: app.hub.clone(),
         clock: app.backends.clock.clone(),
-        readiness: readiness(&app.backends),
+        readiness: app.backends.readiness(),
         metrics: Some(Metrics::install()?),
     };
     Ok(http::App::new(interface(&app.config)?, state)?)
@@ -114,20 +114,4 @@ fn interface(config: &Config) -> Result<http::Settings, Error> {
 
 fn rate(per_second: u32) -> Rate {
     Rate { requests_max: if per_second == 0 { NO_LIMIT } else { per_second }, period: RATE_PERIOD }
-}
-
-fn readiness(backends: &Backends) -> Vec<Readiness> {
-    let (db, queue) = (backends.db.clone(), backends.embedded.queue.clone());
-    let database = move || {
-        let db = db.clone();
-        Box::pin(async move { db.ping().await.map_err(|error| error.to_string()) }) as _
-    };
-    let journal = move || {
-        let queue = queue.clone();
-        Box::pin(async move { queue.check().await.map_err(|error| error.to_string()) }) as _
-    };
-    vec![
-        Readiness { name: "database", check: Box::new(database) },
-        Readiness { name: "journal", check: Box::new(journal) },
-    ]
 }

@@ -8,11 +8,26 @@ mod plugins;
 mod rooms;
 mod statements;
 
+use async_trait::async_trait;
+
 pub use deliveries::{DeadLetter, Deliveries, Retry};
 pub use ledger::{Difference, Ledger, PostResult, Posted, PostedEvent, Record, RecordCursor};
 pub use plugins::{Plugins, StoredPlugin};
 pub use rooms::{AuditEntry, BindingRow, RoomRow, Rooms, StreamRow};
 pub use statements::{Statements, Step, TransactError, Value};
+
+/// One set of tables that is all of these.
+#[async_trait]
+pub trait Database: Ledger + Rooms + Plugins + Deliveries + Statements {
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// If it does not.
+    async fn ping(&self) -> Result<(), Error>;
+
+    /// Waits for what runs and closes every connection. Calls after it are `Unavailable`.
+    async fn close(&self);
+}
 
 /// Why nothing was read or written.
 #[derive(Debug, Clone, thiserror::Error)]
