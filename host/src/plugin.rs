@@ -11,6 +11,7 @@ mod call;
 mod compile;
 mod consume;
 mod engine;
+mod follow;
 mod host;
 mod inspect;
 mod install;

@@ -9,6 +9,7 @@
 mod change;
 mod error;
 mod fire;
+mod follow;
 mod route;
 mod snapshot;
 mod view;
@@ -152,6 +153,10 @@ impl Rooms {
         // An active room that a change has put out of memory comes back in its turn, in which nobody changes it.
         let turn = self.turns.get(turn_of(room)).and_then(|turn| turn.try_lock().ok());
         let (row, bindings) = self.db.room(room).await?.ok_or(Error::RoomNotFound(room))?;
+        if bindings.iter().any(|binding| self.registry.get(&binding.plugin, Some(&binding.version)).is_none()) {
+            // Another process may have installed it a moment ago.
+            self.registry.catch_up().await.map_err(|error| db::Error::Unavailable(error.to_string()))?;
+        }
         let snapshot = Arc::new(Snapshot::restore(row, bindings, &self.registry, None));
         if turn.is_some() && snapshot.is_active() {
             self.held.write().insert(room, snapshot.clone());

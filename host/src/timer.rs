@@ -1,7 +1,10 @@
 //! Durable one-shot timers, one set for each (plugin, room), kept in the cache's key space.
 //!
 //! A timer is durable once the position that setting it returned is. Firing is at least once: a timer is removed only after its
-//! plugin has answered, and put off with backoff if it failed. A timer that was set anew while it was firing stays.
+//! plugin has answered, and put off with backoff if it failed. A timer that was set anew while it was firing stays. Of several host
+//! processes one fires the timers of a shard at a time, by a lease; a process that dies is replaced when its lease has ended.
+
+mod turn;
 
 use std::sync::Arc;
 
@@ -11,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::RoomId;
 use crate::ports::cache::{Cache, Check, Commit, CommitResult, Error, Position, Shard, Write};
 use crate::ports::clock::Clock;
+use turn::Turns;
 
 /// Over how many shards the timers of all rooms are spread.
 const SHARDS: u64 = 16;
@@ -42,13 +46,21 @@ pub struct Timers {
     clock: Arc<dyn Clock>,
     plugin: Arc<str>,
     due: Arc<str>,
+    /// None if no other process uses the cache.
+    turns: Option<Turns>,
 }
 
 impl Timers {
-    /// Over a cache.
+    /// Over a cache that is this process's alone.
     #[must_use]
     pub fn new(cache: Arc<dyn Cache>, clock: Arc<dyn Clock>) -> Self {
-        Self { cache, clock, plugin: "greenroom".into(), due: DUE.into() }
+        Self { cache, clock, plugin: "greenroom".into(), due: DUE.into(), turns: None }
+    }
+
+    /// Over a cache that several processes share; the name of this one is not that of any other.
+    #[must_use]
+    pub fn shared(cache: Arc<dyn Cache>, clock: Arc<dyn Clock>, process: &str) -> Self {
+        Self { turns: Some(Turns::new(process)), ..Self::new(cache, clock) }
     }
 
     /// Sets a timer to fire so many milliseconds from now, in place of one of the same key.
@@ -76,7 +88,7 @@ impl Timers {
         self.remove(room, member(plugin, room, key), Vec::new()).await
     }
 
-    /// Timers that are due, at most `limit` of each shard.
+    /// Timers that are due and that this process is to fire, at most `limit` of each shard.
     ///
     /// # Errors
     /// As the cache has them.
@@ -85,6 +97,11 @@ impl Timers {
         let mut due = Vec::new();
         for index in 0..SHARDS {
             let shard = self.shard(index);
+            if let Some(turns) = &self.turns
+                && !turns.take(&*self.cache, &shard, now_ms).await?
+            {
+                continue;
+            }
             for ranked in self.cache.top(&shard, DUE, 0, limit, now_ms).await? {
                 if ranked.score.unsigned_abs() > now_ms {
                     break;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use semver::Version;
-use tokio::sync::Semaphore;
+use tokio::sync::Mutex;
 use wasmtime::component::Linker;
 
 use crate::domain::AssetType;
@@ -84,16 +84,17 @@ pub enum InstallError {
     Unavailable(String),
 }
 
+/// By name and version.
 type Installed = BTreeMap<(String, Version), Arc<Plugin>>;
 
 /// The installed plugins. Cheap to share.
 pub struct Registry {
     workshop: Arc<Workshop>,
-    plugins: Arc<dyn db::Plugins>,
+    pub(super) plugins: Arc<dyn db::Plugins>,
     push_bus: Arc<dyn PushBus>,
     installed: ArcSwap<Installed>,
-    /// The one place in which a plugin is installed.
-    installing: Semaphore,
+    /// The one place in which a plugin is installed. It keeps the versions that another process installed and that do not load here.
+    pub(super) installing: Mutex<BTreeSet<(String, Version)>>,
 }
 
 impl fmt::Debug for Registry {
@@ -115,7 +116,7 @@ impl Registry {
             plugins,
             push_bus,
             installed: ArcSwap::default(),
-            installing: Semaphore::new(1),
+            installing: Mutex::default(),
         };
         for stored in registry.plugins.installed().await.map_err(unavailable)? {
             let (name, version) = (stored.name.clone(), stored.version.clone());
@@ -132,7 +133,7 @@ impl Registry {
     /// See [`InstallError`].
     pub async fn install(&self, wasm: &[u8]) -> Result<Arc<Plugin>, InstallError> {
         let checked = self.workshop.check(wasm)?;
-        let _place = self.installing.acquire().await.map_err(unavailable)?;
+        let _place = self.installing.lock().await;
         let (name, version) = (checked.manifest.name.clone(), checked.manifest.version.clone());
         match self.get(&name, Some(&version)) {
             Some(there) if there.digest == checked.digest => return Ok(there),
@@ -162,14 +163,9 @@ impl Registry {
     /// # Errors
     /// If the database does not answer.
     pub async fn remove(&self, name: &str, version: &Version) -> Result<bool, InstallError> {
-        let _place = self.installing.acquire().await.map_err(unavailable)?;
+        let _place = self.installing.lock().await;
         let removed = self.plugins.remove(name, version).await.map_err(unavailable)?;
-        let key = (name.to_owned(), version.clone());
-        self.installed.rcu(|installed| {
-            let mut installed = Installed::clone(installed);
-            installed.remove(&key);
-            installed
-        });
+        self.forget(&(name.to_owned(), version.clone()));
         Ok(removed)
     }
 
@@ -305,12 +301,20 @@ impl Registry {
         }
     }
 
-    async fn load(&self, stored: StoredPlugin) -> Result<(), InstallError> {
+    pub(super) async fn load(&self, stored: StoredPlugin) -> Result<(), InstallError> {
         let checked: Checked = self.workshop.check(&stored.wasm)?;
         self.workshop.check_statements(&checked.manifest).await?;
         let plugin = self.workshop.build(checked, stored.wasm.into(), stored.problem_code_base).await?;
         self.add(plugin);
         Ok(())
+    }
+
+    pub(super) fn forget(&self, key: &(String, Version)) {
+        self.installed.rcu(|installed| {
+            let mut installed = Installed::clone(installed);
+            installed.remove(key);
+            installed
+        });
     }
 
     fn add(&self, plugin: Plugin) -> Arc<Plugin> {
@@ -353,6 +357,6 @@ fn confused(plugin: &Plugin) -> Error {
     Error::Failed { plugin: plugin.manifest.name.clone(), reason: "another export answered than the one called".into() }
 }
 
-fn unavailable(error: impl fmt::Display) -> InstallError {
+pub(super) fn unavailable(error: impl fmt::Display) -> InstallError {
     InstallError::Unavailable(error.to_string())
 }

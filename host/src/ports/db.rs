@@ -13,7 +13,7 @@ use async_trait::async_trait;
 pub use deliveries::{DeadLetter, Deliveries, Retry};
 pub use ledger::{Difference, Ledger, PostResult, Posted, PostedEvent, Record, RecordCursor};
 pub use plugins::{Plugins, StoredPlugin};
-pub use rooms::{AuditEntry, BindingRow, RoomRow, Rooms, StreamRow};
+pub use rooms::{AuditEntry, BindingRow, RoomChange, RoomRow, Rooms, StreamRow};
 pub use statements::{Statements, Step, TransactError, Value};
 
 /// One set of tables that is all of these.

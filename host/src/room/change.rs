@@ -187,7 +187,7 @@ impl Rooms {
         Ok(())
     }
 
-    async fn turn(&self, room: RoomId) -> Option<tokio::sync::MutexGuard<'_, ()>> {
+    pub(super) async fn turn(&self, room: RoomId) -> Option<tokio::sync::MutexGuard<'_, ()>> {
         match self.turns.get(turn_of(room)) {
             Some(turn) => Some(turn.lock().await),
             None => None,

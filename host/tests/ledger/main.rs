@@ -6,3 +6,4 @@ mod house;
 mod rooms;
 mod settling;
 mod steps;
+mod timers;

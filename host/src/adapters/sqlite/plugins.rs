@@ -15,6 +15,9 @@ use super::{Sqlite, error};
 const CODES_BEGIN: u32 = 50_000;
 const CODES_STEP: u32 = 1_000;
 
+const PLUGIN: &str =
+    "SELECT name, version, digest, wasm, installed_at, base FROM plugin JOIN plugin_code_range USING (name)";
+
 #[async_trait]
 impl Plugins for Sqlite {
     async fn install(&self, plugin: &StoredPlugin) -> Result<Option<u32>, Error> {
@@ -47,12 +50,8 @@ impl Plugins for Sqlite {
     }
 
     async fn installed(&self) -> Result<Vec<StoredPlugin>, Error> {
-        let rows = sqlx::query(
-            "SELECT name, version, digest, wasm, installed_at, base FROM plugin JOIN plugin_code_range USING (name)",
-        )
-        .fetch_all(&mut *self.read().await?)
-        .await
-        .map_err(error::of)?;
+        let rows =
+            sqlx::query(sqlx::AssertSqlSafe(PLUGIN)).fetch_all(&mut *self.read().await?).await.map_err(error::of)?;
         let mut plugins: Vec<StoredPlugin> = rows.iter().map(read).collect::<Result<_, _>>()?;
         plugins.sort_by(|a, b| a.name.cmp(&b.name).then_with(|| a.version.cmp(&b.version)));
         Ok(plugins)
@@ -68,6 +67,24 @@ impl Plugins for Sqlite {
             .map_err(error::of)?;
         tx.commit().await.map_err(error::of)?;
         Ok(removed.rows_affected() > 0)
+    }
+
+    async fn versions(&self) -> Result<Vec<(String, Version)>, Error> {
+        let rows = sqlx::query("SELECT name, version FROM plugin").fetch_all(&mut *self.read().await?).await;
+        let read = |row: &SqliteRow| {
+            Ok((row.try_get(0).map_err(error::of)?, read_version(row.try_get(1).map_err(error::of)?)?))
+        };
+        rows.map_err(error::of)?.iter().map(read).collect()
+    }
+
+    async fn version(&self, name: &str, version: &Version) -> Result<Option<StoredPlugin>, Error> {
+        let found = sqlx::query(sqlx::AssertSqlSafe(format!("{PLUGIN} WHERE name = ? AND version = ?")))
+            .bind(name)
+            .bind(version.to_string())
+            .fetch_optional(&mut *self.read().await?)
+            .await
+            .map_err(error::of)?;
+        found.as_ref().map(read).transpose()
     }
 }
 

@@ -7,7 +7,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
 use crate::domain::{RoomId, StreamId, UserId};
-use crate::ports::db::{AuditEntry, BindingRow, Error, RoomRow, Rooms, StreamRow};
+use crate::ports::db::{AuditEntry, BindingRow, Error, RoomChange, RoomRow, Rooms, StreamRow};
 
 use super::post::signed;
 use super::transaction::Transaction;
@@ -146,6 +146,31 @@ impl Rooms for Sqlite {
         .await
         .map_err(error::of)?;
         rows.iter().map(read_audit).collect()
+    }
+
+    async fn last_change(&self) -> Result<i64, Error> {
+        sqlx::query_scalar("SELECT coalesce(max(id), 0) FROM audit")
+            .fetch_one(&mut *self.read().await?)
+            .await
+            .map_err(error::of)
+    }
+
+    async fn changes(&self, after: i64, limit: usize) -> Result<Vec<RoomChange>, Error> {
+        let rows = sqlx::query(
+            "SELECT max(audit.id), room_id, version FROM audit JOIN room USING (room_id) WHERE audit.id > ? \
+             GROUP BY room_id ORDER BY 1 LIMIT ?",
+        )
+        .bind(after)
+        .bind(at_most(limit))
+        .fetch_all(&mut *self.read().await?)
+        .await
+        .map_err(error::of)?;
+        let read = |row: &SqliteRow| {
+            let room_id = RoomId(row.try_get(1).map_err(error::of)?);
+            let (id, version) = (row.try_get(0).map_err(error::of)?, row.try_get(2).map_err(error::of)?);
+            Ok(RoomChange { id, room_id, version })
+        };
+        rows.iter().map(read).collect()
     }
 }
 

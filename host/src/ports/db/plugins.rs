@@ -35,4 +35,10 @@ pub trait Plugins: Send + Sync {
 
     /// Removes a version. False if it was not there.
     async fn remove(&self, name: &str, version: &Version) -> Result<bool, Error>;
+
+    /// Name and version of everything that is installed, in no particular order.
+    async fn versions(&self) -> Result<Vec<(String, Version)>, Error>;
+
+    /// One installed version.
+    async fn version(&self, name: &str, version: &Version) -> Result<Option<StoredPlugin>, Error>;
 }

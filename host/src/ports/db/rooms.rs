@@ -67,6 +67,17 @@ pub struct AuditEntry {
     pub to: Value,
 }
 
+/// That a room was changed; its last change of those that were asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoomChange {
+    /// The number of its audit entry.
+    pub id: i64,
+    /// The room.
+    pub room_id: RoomId,
+    /// The room's version now.
+    pub version: i64,
+}
+
 /// What operators decide. Each write is one transaction with its audit entry.
 #[async_trait]
 pub trait Rooms: Send + Sync {
@@ -98,4 +109,10 @@ pub trait Rooms: Send + Sync {
 
     /// The changes of a room before the given id, newest first.
     async fn audit(&self, id: RoomId, before: Option<i64>, limit: usize) -> Result<Vec<AuditEntry>, Error>;
+
+    /// The number of the last change of any room; 0 if there is none.
+    async fn last_change(&self) -> Result<i64, Error>;
+
+    /// The rooms that were changed after the given number, each with its last change, in order of these, at most `limit`.
+    async fn changes(&self, after: i64, limit: usize) -> Result<Vec<RoomChange>, Error>;
 }
