@@ -1,7 +1,7 @@
 //! `cargo xtask test`: every test of the workspace, with a count at the end that cannot hide anything.
 //!
-//! The tests themselves find the plugins in `target/plugins`, so those are built first. Cargo's own output passes through
-//! as it is; each suite's closing line is read and added up.
+//! The tests themselves find the plugins in `target/plugins`, so those are built first, and the servers of the distributed mode through
+//! the environment, so those are started. Cargo's own output passes through as it is; each suite's closing line is read and added up.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::ExitStatus;
@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use anyhow::{Context, bail};
 
+use crate::services::Lent;
 use crate::workspace::{Workspace, cargo};
 use crate::{plugins, progress};
 
@@ -45,7 +46,7 @@ struct Report {
     running: Option<String>,
 }
 
-/// Builds the plugins, then builds and runs all tests, or those whose names contain a word of `filter`.
+/// Builds the plugins and the tests, starts the services, then runs all tests, or those whose names contain a word of `filter`.
 ///
 /// # Errors
 /// If a test failed, none ran, or, in CI, one was skipped.
@@ -58,7 +59,9 @@ pub(crate) fn run(workspace: &Workspace, filter: &[String]) -> anyhow::Result<()
         command
     };
     progress::run(test().arg("--no-run"))?;
+    let services = Lent::start(workspace)?;
     let mut run = test();
+    run.envs(services.variables.iter().cloned());
     run.args(["--no-fail-fast", "--"]).args(filter);
     let (reader, writer) = std::io::pipe().context("cannot make a pipe")?;
     let mut child = run.stdout(writer.try_clone()?).stderr(writer).spawn().context("cannot start cargo test")?;
@@ -72,6 +75,7 @@ pub(crate) fn run(workspace: &Workspace, filter: &[String]) -> anyhow::Result<()
         report.read(&line);
     }
     let status = child.wait()?;
+    drop(services);
     report.end(status);
     report.print(started);
     report.verdict(std::env::var_os("CI").is_some())

@@ -8,8 +8,9 @@ use super::{Config, DEFAULT, Error};
 
 /// What every variable begins with.
 const PREFIX: &str = "GREENROOM_";
-/// Variables of the command line's clients, which are no keys.
+/// Variables of the command line's clients, which are no keys, and what those of the tests begin with.
 const NOT_KEYS: [&str; 3] = ["GREENROOM_CONFIG", "GREENROOM_SERVER", "GREENROOM_TOKEN"];
+const OF_TESTS: &str = "GREENROOM_TEST_";
 
 /// The defaults with whatever was laid over them.
 pub(super) struct Layers(Table);
@@ -38,7 +39,8 @@ impl Layers {
     pub fn add_environment(&mut self, variables: impl Iterator<Item = (String, String)>) -> Result<(), Error> {
         let known = self.keys();
         for (name, text) in variables {
-            let Some(rest) = name.strip_prefix(PREFIX).filter(|_| !NOT_KEYS.contains(&name.as_str())) else { continue };
+            let is_key = |name: &str| !NOT_KEYS.contains(&name) && !name.starts_with(OF_TESTS);
+            let Some(rest) = name.strip_prefix(PREFIX).filter(|_| is_key(&name)) else { continue };
             let wanted = rest.to_ascii_lowercase();
             let key = known.iter().find(|key| key.replace('.', "_") == wanted);
             let key = key.cloned().ok_or_else(|| unknown(&name, &wanted, &known))?;
