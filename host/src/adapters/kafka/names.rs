@@ -4,7 +4,7 @@
 //! on every host and for ever: 19 bits of a hash of the plugin's topic, then 12 bits of the partition. Two topics of one group whose
 //! hashes meet are refused when it subscribes; with ten topics that happens once in ten thousand groups.
 
-use crate::adapters::stable_hash::stable_hash;
+use crate::adapters::embedded::stable_hash;
 use crate::ports::queue::Error;
 
 /// Bits of a partition's number within its topic.
