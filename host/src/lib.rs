@@ -12,6 +12,7 @@ pub mod ledger;
 pub mod plugin;
 pub mod ports;
 pub mod push;
+pub mod relay;
 pub mod room;
 pub mod settle;
 pub mod telemetry;

@@ -17,6 +17,7 @@ const PARTS: &[(&str, &[&str])] = &[
     ("adapters", &["ports", "domain"]),
     ("ledger", &["ports", "domain"]),
     ("timer", &["ports", "domain"]),
+    ("relay", &["ports", "domain"]),
     ("plugin", &["ledger", "timer", "ports", "domain"]),
     ("room", &["plugin", "ledger", "timer", "ports", "domain"]),
     ("settle", &["room", "plugin", "ledger", "timer", "ports", "domain"]),
@@ -31,6 +32,7 @@ const PARTS: &[(&str, &[&str])] = &[
             "bench",
             "http",
             "settle",
+            "relay",
             "push",
             "room",
             "plugin",
@@ -54,6 +56,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("wasmtime", &["plugin"]),
     // The hub keeps each message in the form that a socket sends, so that none is copied for each viewer.
     ("axum", &["http", "push", "bench"]),
+    ("rdkafka", &["adapters"]),
     ("reqwest", &["cli"]),
 ];
 

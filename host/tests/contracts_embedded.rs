@@ -23,7 +23,6 @@ use std::time::Duration;
 use greenroom::adapters::embedded::{self, Embedded, EmbeddedCache, EmbeddedQueue, LocalPushBus, Settings};
 use greenroom::domain::{Audience, Priority, PushMessage, RoomId};
 use greenroom::ports::push_bus::PushBus;
-use greenroom::ports::queue::Queue;
 
 struct Backend {
     cache: Arc<EmbeddedCache>,
@@ -45,20 +44,6 @@ mod of_the_cache {
 
 mod of_the_queue {
     queue_contracts!(crate::open);
-}
-
-/// What a plugin's new version relies on, whose worker goes on while its topics change.
-#[tokio::test]
-async fn a_consumer_goes_on_with_the_topics_that_its_group_is_given() {
-    let backend = open().await;
-    let topics: [Arc<str>; 2] = ["a.said".into(), "b.said".into()];
-    let mut consumer = backend.queue.subscribe("group", &topics[..1]).await.unwrap();
-    drop(backend.queue.subscribe("group", &topics).await.unwrap());
-    for topic in &topics {
-        backend.queue.publish(vec![fixture::told(topic, "k", "e")]).await.unwrap();
-        let taken = consumer.poll(10, Duration::from_secs(5)).await.unwrap();
-        assert_eq!(taken.iter().map(|delivery| &delivery.event.topic).collect::<Vec<_>>(), [topic]);
-    }
 }
 
 #[tokio::test]

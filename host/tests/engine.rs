@@ -275,7 +275,7 @@ fn delivery(offset: u64, payload: &'static str) -> Delivery {
         held: None,
         payload: Bytes::from_static(payload.as_bytes()),
     };
-    Delivery { partition: 0, offset, event: Arc::new(event) }
+    Delivery { partition: 0, offset, event: Arc::new(event), fault: None }
 }
 
 async fn verdicts(payloads: &[&'static str]) -> Vec<Verdict> {

@@ -75,6 +75,10 @@ pub trait Outbox: Send + Sync {
     /// Gives a bucket that has recovered its epoch; its accounts are loaded anew from the database. False if the lease was lost.
     async fn set_epoch(&self, lease: BucketLease) -> Result<bool, Unavailable>;
 
+    /// Says that a relay is there, for so long from now on, and answers how many are, this one included: their fair share of the buckets
+    /// follows from it. A time of zero says that it goes.
+    async fn announce(&self, relay: &str, ttl: Duration) -> Result<u32, Unavailable>;
+
     /// How many entries wait in all buckets.
     async fn len(&self) -> Result<u64, Unavailable>;
 }

@@ -31,10 +31,17 @@ pub struct Delivery {
     pub offset: u64,
     /// The event.
     pub event: Arc<Event>,
+    /// Why what lies at this place cannot be read; none nearly always. Then the event's payload is the raw bytes, and nobody may
+    /// consume it: it is a dead letter.
+    pub fault: Option<String>,
 }
 
 /// The next offset to read, for each partition.
 pub type Offsets = BTreeMap<u32, u64>;
+
+/// Where the queue ended at a moment: the next offset for each topic and partition. The topic is empty where topics share partitions.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Mark(pub BTreeMap<(Arc<str>, u32), u64>);
 
 /// Publishes, and opens consumers.
 #[async_trait]
@@ -42,8 +49,9 @@ pub trait Queue: Send + Sync {
     /// Appends events and returns once they are durable.
     async fn publish(&self, events: Vec<Event>) -> Result<(), Error>;
 
-    /// Joins a consumer group on topics. A new group starts at the first event that is published after this call; a known one
-    /// goes on where it committed. One consumer of a group at a time in one process.
+    /// Joins a consumer group on topics. A new group starts at the first event that is published after this call, and on topics that
+    /// bear its name it is also given what holds money from before; a known one goes on where it committed. One consumer of a group
+    /// at a time in one process; joining again with other topics changes what that one reads.
     async fn subscribe(&self, group: &str, topics: &[Arc<str>]) -> Result<Box<dyn Consumer>, Error>;
 
     /// Forgets a group: events are no longer kept for it. Refused by the caller while events of it are not consumed.
@@ -51,6 +59,13 @@ pub trait Queue: Send + Sync {
 
     /// Every event that holds money and that the group it belongs to (the topic up to its first dot) has not committed.
     async fn pending(&self) -> Result<Vec<Arc<Event>>, Error>;
+
+    /// Where the queue ends now.
+    async fn mark(&self) -> Result<Mark, Error>;
+
+    /// Whether every event before the mark that holds money was committed by the group it belongs to. What was passed leaves the
+    /// mark, so that asking again is cheaper.
+    async fn is_past(&self, mark: &mut Mark) -> Result<bool, Error>;
 
     /// How many events each group has not committed yet.
     async fn lag(&self) -> Result<BTreeMap<String, u64>, Error>;

@@ -74,8 +74,15 @@ impl Worker {
             let next = offsets.entry(delivery.partition).or_default();
             *next = (*next).max(delivery.offset.saturating_add(1));
         }
-        let tried: Vec<Tried> = batch.into_iter().map(|delivery| Tried { delivery, attempt: 1 }).collect();
-        let Some(aside) = self.consume(&tried, shutdown).await else { return };
+        let tried = batch.into_iter().map(|delivery| Tried { delivery, attempt: 1 });
+        let (readable, unreadable): (Vec<Tried>, Vec<Tried>) = tried.partition(|tried| tried.delivery.fault.is_none());
+        let aside =
+            if readable.is_empty() { Some(SetAside::default()) } else { self.consume(&readable, shutdown).await };
+        let Some(mut aside) = aside else { return };
+        aside.dead.extend(unreadable.iter().map(|tried| {
+            let fault = tried.delivery.fault.clone().unwrap_or_default();
+            self.dead_letter(tried, format!("it cannot be read: {fault}"))
+        }));
         loop {
             match self.set_aside(&aside).await {
                 Ok(()) => break,
@@ -105,7 +112,12 @@ impl Worker {
         let tried: Vec<Tried> = due
             .into_iter()
             .map(|retry| Tried {
-                delivery: Delivery { partition: retry.partition, offset: retry.offset, event: Arc::new(retry.event) },
+                delivery: Delivery {
+                    partition: retry.partition,
+                    offset: retry.offset,
+                    event: Arc::new(retry.event),
+                    fault: None,
+                },
                 attempt: retry.attempt,
             })
             .collect();

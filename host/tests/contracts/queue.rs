@@ -119,6 +119,54 @@ pub(crate) async fn a_group_may_change_its_topics(queue: &dyn Queue) {
     assert_eq!(queue.lag().await.unwrap().get(&group), Some(&2));
 }
 
+pub(crate) async fn money_waits_for_the_group_that_its_topic_is_named_after(queue: &dyn Queue) {
+    let group = new_name("g");
+    let topic: Arc<str> = format!("{group}.sent").into();
+    let payer = new_account();
+    queue.publish(vec![paid(&topic, payer, "1", 5), paid(&topic, payer, "2", 6)]).await.unwrap();
+    let mut mark = queue.mark().await.unwrap();
+    assert!(!queue.is_past(&mut mark).await.unwrap());
+    let mut consumer = queue.subscribe(&group, std::slice::from_ref(&topic)).await.unwrap();
+    let all = read(&mut *consumer, 2).await;
+    assert_eq!(ids(&all), ["1", "2"], "what holds money is kept for a group that comes later");
+    assert_eq!(all[0].event.held, paid(&topic, payer, "1", 5).held);
+    assert_eq!(pending(queue, &topic).await, ["1", "2"]);
+    consumer.commit(after(&all[..1])).await.unwrap();
+    assert_eq!(pending(queue, &topic).await, ["2"]);
+    assert!(!queue.is_past(&mut mark).await.unwrap());
+    queue.publish(vec![told(&topic, "k", "3"), paid(&topic, payer, "4", 7)]).await.unwrap();
+    consumer.commit(after(&all)).await.unwrap();
+    assert_eq!(pending(queue, &topic).await, ["4"]);
+    assert!(queue.is_past(&mut mark).await.unwrap(), "what was published after the mark does not matter to it");
+}
+
+async fn pending(queue: &dyn Queue, topic: &str) -> Vec<String> {
+    let all = queue.pending().await.unwrap();
+    all.iter().filter(|event| *event.topic == *topic).map(|event| event.event_id.to_string()).collect()
+}
+
+pub(crate) async fn what_nobody_consumes_and_holds_no_money_keeps_nobody_waiting(queue: &dyn Queue) {
+    let topic = new_name("t") + ".told";
+    queue.publish(vec![told(&topic, "k", "1")]).await.unwrap();
+    let mut mark = queue.mark().await.unwrap();
+    assert!(queue.is_past(&mut mark).await.unwrap());
+}
+
+/// What a plugin's new version relies on, whose worker goes on while its topics change.
+pub(crate) async fn a_consumer_goes_on_with_the_topics_that_its_group_is_given(queue: &dyn Queue) {
+    let topics: [Arc<str>; 2] = [new_name("t").into(), new_name("t").into()];
+    let group = new_name("g");
+    let mut consumer = queue.subscribe(&group, &topics[..1]).await.unwrap();
+    queue.publish(vec![told(&topics[0], "k", "before")]).await.unwrap();
+    assert_eq!(ids(&read(&mut *consumer, 1).await), ["before"]);
+    drop(queue.subscribe(&group, &topics).await.unwrap());
+    for topic in &topics {
+        queue.publish(vec![told(topic, "k", "e")]).await.unwrap();
+        let taken = consumer.poll(10, WAIT).await.unwrap();
+        assert_eq!(taken.iter().map(|delivery| &delivery.event.topic).collect::<Vec<_>>(), [topic]);
+    }
+}
+
 /// Makes a test of each contract for a backend that `$open` opens; its `queue` derefs to a `Queue`.
 #[macro_export]
 macro_rules! queue_contracts {
@@ -129,6 +177,9 @@ macro_rules! queue_contracts {
             what_was_not_committed_is_delivered_again
             a_poll_waits_and_may_be_cancelled
             a_group_may_change_its_topics
+            money_waits_for_the_group_that_its_topic_is_named_after
+            what_nobody_consumes_and_holds_no_money_keeps_nobody_waiting
+            a_consumer_goes_on_with_the_topics_that_its_group_is_given
         );
     };
     (@each $open:path; $($contract:ident)*) => {

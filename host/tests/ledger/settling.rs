@@ -41,6 +41,14 @@ impl Queue for Shy {
     async fn pending(&self) -> Result<Vec<Arc<Event>>, queue::Error> {
         self.queue.pending().await
     }
+    async fn mark(&self) -> Result<queue::Mark, queue::Error> {
+        self.queue.mark().await
+    }
+
+    async fn is_past(&self, mark: &mut queue::Mark) -> Result<bool, queue::Error> {
+        self.queue.is_past(mark).await
+    }
+
     async fn lag(&self) -> Result<std::collections::BTreeMap<String, u64>, queue::Error> {
         self.queue.lag().await
     }

@@ -20,7 +20,7 @@ use super::journal::{Journal, Refused};
 use super::record::{self, EventRecord, Record};
 use crate::domain::Event;
 use crate::ports::cache::Position;
-use crate::ports::queue::{Consumer, Delivery, Error, Offsets, Queue};
+use crate::ports::queue::{Consumer, Delivery, Error, Mark, Offsets, Queue};
 
 /// The queue of the embedded mode. Made by [`super::open`].
 #[derive(Debug)]
@@ -123,6 +123,20 @@ impl Queue for EmbeddedQueue {
 
     async fn pending(&self) -> Result<Vec<Arc<Event>>, Error> {
         Ok(self.log.open_holds())
+    }
+
+    async fn mark(&self) -> Result<Mark, Error> {
+        let topic: Arc<str> = "".into();
+        Ok(Mark((0..).map(|partition| (Arc::clone(&topic), partition)).zip(self.log.next_offsets()).collect()))
+    }
+
+    async fn is_past(&self, mark: &mut Mark) -> Result<bool, Error> {
+        let ends: Vec<u64> = mark.0.values().copied().collect();
+        let is_past = self.log.open_holds_before(|partition| ends.get(partition).copied().unwrap_or(0)).is_empty();
+        if is_past {
+            mark.0.clear();
+        }
+        Ok(is_past)
     }
 
     async fn lag(&self) -> Result<BTreeMap<String, u64>, Error> {

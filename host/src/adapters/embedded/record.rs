@@ -4,16 +4,11 @@
 //! ends in the same state. Records borrow what they are written from and what they are read from: nothing is copied on the way.
 //! The order of variants and fields is the format on disk: append, never reorder.
 
-use std::borrow::Cow;
 use std::cell::RefCell;
-use std::sync::Arc;
 
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{
-    Account, Amount, AssetType, ContentDigest, Event, EventId, Held, InvalidEventId, Outcome, RoomId, UserId,
-};
+pub(super) use super::super::event_record::{EventRecord, Raw};
 
 /// One atomic step.
 #[derive(Debug, Serialize, Deserialize)]
@@ -85,106 +80,6 @@ pub(super) enum Effect<'a> {
     },
 }
 
-/// Bytes that are written in one piece, not as a list of numbers.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Raw<'a>(pub(super) &'a [u8]);
-
-impl Serialize for Raw<'_> {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bytes(self.0)
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Raw<'a> {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        <&'de [u8]>::deserialize(deserializer).map(Raw)
-    }
-}
-
-/// An event as the journal has it.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct EventRecord<'a> {
-    pub(super) event_id: &'a str,
-    pub(super) topic: &'a str,
-    pub(super) key: &'a str,
-    pub(super) room_id: Option<i64>,
-    pub(super) at_ms: u64,
-    #[serde(borrow)]
-    pub(super) held: Option<HeldRecord<'a>>,
-    #[serde(borrow)]
-    pub(super) payload: Raw<'a>,
-}
-
-/// The money part of an event as the journal has it.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct HeldRecord<'a> {
-    user_id: i64,
-    asset_type: u32,
-    digest: [u8; 16],
-    amount: i64,
-    balance: i64,
-    #[serde(borrow)]
-    counters: Cow<'a, [i64]>,
-}
-
-impl<'a> EventRecord<'a> {
-    /// Borrows an event.
-    pub(super) fn of(event: &'a Event) -> Self {
-        Self {
-            event_id: event.event_id.as_str(),
-            topic: &event.topic,
-            key: &event.key,
-            room_id: event.room_id.map(|room| room.0),
-            at_ms: event.at_ms,
-            held: event.held.as_ref().map(HeldRecord::of),
-            payload: Raw(&event.payload),
-        }
-    }
-
-    /// The payer of an event that holds.
-    pub(super) fn payer(&self) -> Option<UserId> {
-        self.held.as_ref().map(|held| UserId(held.user_id))
-    }
-
-    /// Makes the event, with a topic that is shared among events.
-    pub(super) fn event(&self, topic: Arc<str>) -> Result<Event, InvalidEventId> {
-        Ok(Event {
-            event_id: EventId::new(self.event_id)?,
-            topic,
-            key: self.key.into(),
-            room_id: self.room_id.map(RoomId),
-            at_ms: self.at_ms,
-            held: self.held.as_ref().map(HeldRecord::held),
-            payload: Bytes::copy_from_slice(self.payload.0),
-        })
-    }
-}
-
-impl<'a> HeldRecord<'a> {
-    fn of(held: &'a Held) -> Self {
-        Self {
-            user_id: held.payer.user_id.0,
-            asset_type: held.payer.asset_type.0,
-            digest: held.digest.0,
-            amount: held.outcome.amount.0,
-            balance: held.outcome.balance.0,
-            counters: Cow::Borrowed(&held.outcome.counters),
-        }
-    }
-
-    fn held(&self) -> Held {
-        Held {
-            payer: Account { user_id: UserId(self.user_id), asset_type: AssetType(self.asset_type) },
-            digest: ContentDigest(self.digest),
-            outcome: Outcome {
-                amount: Amount(self.amount),
-                balance: Amount(self.balance),
-                counters: self.counters.to_vec(),
-            },
-        }
-    }
-}
-
 /// Bytes before the content of a frame: its length and a CRC-32 over length and content, both little-endian.
 pub(super) const FRAME_HEAD_LEN: usize = 8;
 
@@ -239,6 +134,6 @@ fn checksum(len: [u8; 4], content: &[u8]) -> u32 {
 }
 
 /// A hash that is the same in every process and version (FNV-1a, 64 bits): what maps keys to partitions and users to buckets.
-pub(super) fn stable_hash(bytes: &[u8]) -> u64 {
+pub(in super::super) fn stable_hash(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3))
 }

@@ -220,7 +220,7 @@ impl Log {
                 *cursor += 1;
                 if let Some(event) = partition.event(offset).filter(|event| reader.wants(group, index, offset, event)) {
                     let partition = u32::try_from(index).unwrap_or(u32::MAX);
-                    taken.push(Delivery { partition, offset, event: Arc::clone(event) });
+                    taken.push(Delivery { partition, offset, event: Arc::clone(event), fault: None });
                 }
             }
         }
@@ -279,6 +279,11 @@ impl Log {
         self.state.lock().partitions.iter().map(|partition| partition.start).collect()
     }
 
+    /// The offset of the next event, for each partition.
+    pub(in super::super) fn next_offsets(&self) -> Vec<u64> {
+        self.state.lock().partitions.iter().map(Partition::next).collect()
+    }
+
     /// What the head of a segment that starts here must tell.
     pub(in super::super) fn state(&self) -> LogState {
         let state = self.state.lock();
@@ -315,10 +320,15 @@ impl Log {
 
     /// The events whose owner has not committed them: their holds are open.
     pub(in super::super) fn open_holds(&self) -> Vec<Arc<Event>> {
+        self.open_holds_before(|_| u64::MAX)
+    }
+
+    /// Those of them that lie before an offset, for each partition.
+    pub(in super::super) fn open_holds_before(&self, end: impl Fn(usize) -> u64) -> Vec<Arc<Event>> {
         let state = self.state.lock();
         let mut open = Vec::new();
         for (index, partition) in state.partitions.iter().enumerate() {
-            for (offset, entry) in (partition.start..).zip(&partition.entries) {
+            for (offset, entry) in (partition.start..end(index)).zip(&partition.entries) {
                 let Some(event) = entry.event.as_ref().filter(|event| event.held.is_some()) else { continue };
                 let name = owner(&event.topic);
                 if state.groups.get(name).is_some_and(|group| group.wants(name, index, offset, event)) {

@@ -1,0 +1,225 @@
+//! The queue over Kafka. Steps 7 and 8 of the way of a gift.
+//!
+//! A plugin's topic is one topic of Kafka, named with a prefix, and an event's key picks its partition, so events of one payer keep
+//! their order within a topic. The producer is idempotent and waits for all replicas that are in sync; offsets are committed only when
+//! the port's caller says so. Bounded are: what waits to be sent ([`Settings::buffer_len_max`], then publishing is refused as full),
+//! what is fetched ahead ([`Settings::prefetch_bytes_max`]), and what [`Queue::pending`] gathers ([`Settings::pending_len_max`]).
+//!
+//! What a group reads, and from where on, is written down in Kafka too: see `subscription`. After a publish that failed, what did
+//! arrive of it may lie before what did not; publishing it again adds all of it in order.
+//!
+//! What it does not do: change the partitions of a topic that is there (that would break the order of keys), and keep events longer
+//! than [`Settings::retention`], consumed or not.
+
+mod client;
+mod consume;
+mod names;
+mod offsets;
+mod produce;
+mod scan;
+mod subscription;
+mod topics;
+mod wire;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use self::client::{Config, blocking};
+use self::consume::{KafkaConsumer, Member};
+use self::names::Names;
+use self::produce::Publisher;
+use self::topics::Topics;
+use crate::domain::Event;
+use crate::ports::queue::{Consumer, Error, Mark, Queue};
+
+/// Where the brokers are, what the topics are made with, and what bounds the clients.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// `host:port`, separated by commas; a few of the cluster's are enough.
+    pub brokers: String,
+    /// Before the name of every topic and group, so that several installations share a cluster: `A-Z a-z 0-9 - _ .`, may be empty.
+    pub prefix: String,
+    /// Partitions of a topic that is made; 1 to 4,096. A topic that is there keeps its number.
+    pub partitions: u32,
+    /// Copies of a topic that is made.
+    pub replication: u32,
+    /// Copies that must have an event before it counts as published (`min.insync.replicas`); at most `replication`.
+    pub in_sync_min: u32,
+    /// How long a topic that is made keeps its events, consumed or not. Must exceed the longest time that settling may stand still.
+    pub retention: Duration,
+    /// After so long an event that could not be sent is given up, and its publishing fails. The relay relies on it: nothing of a
+    /// publish arrives later than this after it began.
+    pub delivery_timeout: Duration,
+    /// How long a question to the brokers may take.
+    pub request_timeout: Duration,
+    /// How long to gather events before they are sent.
+    pub linger: Duration,
+    /// Events that wait to be sent; then publishing is refused as full.
+    pub buffer_len_max: u32,
+    /// Bytes that wait to be sent, in kibibytes; then publishing is refused as full.
+    pub buffer_kib_max: u32,
+    /// Bytes that a consumer fetches ahead, in kibibytes.
+    pub prefetch_kib_max: u32,
+    /// A consumer that is silent for so long has lost its partitions to the others of its group.
+    pub session_timeout: Duration,
+    /// A consumer that does not poll for so long has, too: longer than a batch takes to settle.
+    pub poll_interval_max: Duration,
+    /// Events that `pending` gathers at most, for reconciliation; with more it fails.
+    pub pending_len_max: usize,
+}
+
+impl Settings {
+    /// Defaults for a server: 12 partitions with one copy, kept for a week.
+    #[must_use]
+    pub fn new(brokers: impl Into<String>) -> Self {
+        Self {
+            brokers: brokers.into(),
+            prefix: "greenroom.".into(),
+            partitions: 12,
+            replication: 1,
+            in_sync_min: 1,
+            retention: Duration::from_secs(7 * 24 * 3_600),
+            delivery_timeout: Duration::from_secs(10),
+            request_timeout: Duration::from_secs(5),
+            linger: Duration::from_millis(2),
+            buffer_len_max: 100_000,
+            buffer_kib_max: 64 << 10,
+            prefetch_kib_max: 16 << 10,
+            session_timeout: Duration::from_secs(6),
+            poll_interval_max: Duration::from_secs(60),
+            pending_len_max: 1_000_000,
+        }
+    }
+}
+
+/// The queue over Kafka. Made by [`open`].
+pub struct KafkaQueue {
+    config: Arc<Config>,
+    topics: Arc<Topics>,
+    publisher: Publisher,
+    /// The consumers of this process, by their group.
+    members: Mutex<HashMap<String, Joined>>,
+    /// Consumers that are leaving their groups.
+    leaving: TaskTracker,
+}
+
+/// A consumer of this process, if it is still there, and what tells that it has left its group.
+struct Joined {
+    member: Weak<Member>,
+    left: CancellationToken,
+}
+
+/// Connects to the brokers, and fails if none answers.
+///
+/// # Errors
+/// If a setting is at fault, or no broker answers within `request_timeout`.
+pub async fn open(settings: Settings) -> Result<KafkaQueue, Error> {
+    let names = Names::new(&settings.prefix)?;
+    let config = Arc::new(Config::new(settings, names)?);
+    let topics = Arc::new(Topics::open(Arc::clone(&config))?);
+    topics.all().await?;
+    let publisher = Publisher::open(Arc::clone(&config))?;
+    Ok(KafkaQueue { config, topics, publisher, members: Mutex::default(), leaving: TaskTracker::new() })
+}
+
+impl KafkaQueue {
+    /// Sends what waits, for at most the delivery time-out, and waits until its consumers have left their groups. To be called when
+    /// every consumer was dropped.
+    pub async fn close(&self) {
+        self.publisher.flush().await;
+        self.leaving.close();
+        self.leaving.wait().await;
+    }
+
+    /// Whether a broker answers.
+    ///
+    /// # Errors
+    /// If none does within `request_timeout`.
+    pub async fn check(&self) -> Result<(), Error> {
+        self.topics.all().await.map(|_| ())
+    }
+
+    /// The consumer of a group in this process, if it has one.
+    fn member(&self, group: &str) -> Option<Arc<Member>> {
+        self.members.lock().get(group).and_then(|joined| joined.member.upgrade())
+    }
+
+    /// Makes a consumer, once the one before it has left: otherwise the group would wait for that one.
+    async fn join(&self, group: &str) -> Result<Arc<Member>, Error> {
+        let before = self.members.lock().get(group).map(|joined| joined.left.clone());
+        if let Some(left) = before {
+            let wait = self.config.settings.session_timeout;
+            let _ = tokio::time::timeout(wait, left.cancelled()).await;
+        }
+        let left = CancellationToken::new();
+        let member = Member::join(&self.config, group, self.leaving.clone(), left.clone())?;
+        self.members.lock().insert(group.to_owned(), Joined { member: Arc::downgrade(&member), left });
+        Ok(member)
+    }
+}
+
+#[async_trait]
+impl Queue for KafkaQueue {
+    async fn publish(&self, events: Vec<Event>) -> Result<(), Error> {
+        self.topics.make(events.iter().map(|event| &*event.topic)).await?;
+        self.publisher.publish(&events).await
+    }
+
+    async fn subscribe(&self, group: &str, topics: &[Arc<str>]) -> Result<Box<dyn Consumer>, Error> {
+        names::check(group)?;
+        self.topics.make(topics.iter().map(|topic| &**topic)).await?;
+        let all = self.topics.all().await?;
+        let (config, name, listed) = (Arc::clone(&self.config), group.to_owned(), topics.to_vec());
+        let subscription = blocking(move || subscription::subscribe(&config, &name, &listed, &all)).await?;
+        let member = match self.member(group) {
+            Some(member) => member,
+            None => self.join(group).await?,
+        };
+        member.read(subscription)?;
+        Ok(Box::new(KafkaConsumer(member)))
+    }
+
+    async fn forget(&self, group: &str) -> Result<(), Error> {
+        if let Some(member) = self.member(group) {
+            member.leave().await;
+        }
+        let (group, subscription) = (self.config.names.group(group), self.config.names.subscription(group));
+        self.topics.forget(&[&group, &subscription]).await
+    }
+
+    async fn pending(&self) -> Result<Vec<Arc<Event>>, Error> {
+        let all = self.topics.all().await?;
+        let config = Arc::clone(&self.config);
+        blocking(move || scan::pending(&config, &all)).await
+    }
+
+    async fn mark(&self) -> Result<Mark, Error> {
+        let all = self.topics.all().await?;
+        let config = Arc::clone(&self.config);
+        blocking(move || scan::mark(&config, &all)).await
+    }
+
+    async fn is_past(&self, mark: &mut Mark) -> Result<bool, Error> {
+        let (config, asked) = (Arc::clone(&self.config), std::mem::take(&mut mark.0));
+        let (left, result) = blocking(move || {
+            let mut left = asked;
+            let result = scan::pass(&config, &mut left);
+            Ok((left, result))
+        })
+        .await?;
+        mark.0 = left;
+        result.map(|()| mark.0.is_empty())
+    }
+
+    async fn lag(&self) -> Result<BTreeMap<String, u64>, Error> {
+        let all = self.topics.all().await?;
+        let config = Arc::clone(&self.config);
+        blocking(move || subscription::lag(&config, &all)).await
+    }
+}

@@ -1,0 +1,101 @@
+//! What every client of Kafka is configured with, and how its blocking calls and its errors become the port's.
+
+use std::time::Duration;
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, ConsumerContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+use super::Settings;
+use super::names::{Names, PARTITIONS_MAX};
+use crate::ports::queue::Error;
+
+/// The settings, checked, and the names made of them.
+#[derive(Debug)]
+pub(super) struct Config {
+    pub settings: Settings,
+    pub names: Names,
+}
+
+/// Passes what librdkafka has to say on to the log.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Logged;
+
+impl ClientContext for Logged {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::warn!(%error, reason, "kafka");
+    }
+}
+
+impl ConsumerContext for Logged {}
+
+/// A line of librdkafka's. It tells of every lost connection, so only what is worse than that is a warning.
+pub(super) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
+    match level {
+        RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
+            tracing::warn!(facility, message, "kafka");
+        }
+        _ => tracing::debug!(facility, message, "kafka"),
+    }
+}
+
+impl Config {
+    pub fn new(settings: Settings, names: Names) -> Result<Self, Error> {
+        if settings.partitions == 0 || settings.partitions > PARTITIONS_MAX {
+            return Err(Error::Unavailable(format!("a topic has 1 to {PARTITIONS_MAX} partitions")));
+        }
+        if settings.replication == 0 || settings.in_sync_min == 0 || settings.in_sync_min > settings.replication {
+            return Err(Error::Unavailable("in_sync_min must be 1 to the number of copies".into()));
+        }
+        Ok(Self { settings, names })
+    }
+
+    /// What all clients have in common.
+    pub fn client(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config
+            .set("bootstrap.servers", &self.settings.brokers)
+            .set("client.id", "greenroom")
+            .set("socket.timeout.ms", ms(self.settings.request_timeout.max(Duration::from_secs(1))))
+            .set("socket.connection.setup.timeout.ms", ms(self.settings.request_timeout.max(Duration::from_secs(1))))
+            .set("socket.keepalive.enable", "true")
+            // A broker that returns is found within a second, not after the ten that are usual.
+            .set("reconnect.backoff.ms", "50")
+            .set("reconnect.backoff.max.ms", "1000");
+        config
+    }
+
+    /// A consumer that reads and writes a group's offsets without being a member.
+    pub fn outsider(&self, group: &str) -> Result<BaseConsumer<Logged>, Error> {
+        let mut config = self.client();
+        config.set("group.id", group).set("enable.auto.commit", "false");
+        config.create_with_context(Logged).map_err(unavailable)
+    }
+}
+
+/// A duration as Kafka's settings have it.
+pub(super) fn ms(duration: Duration) -> String {
+    duration.as_millis().to_string()
+}
+
+/// Does what blocks on a thread of its own.
+pub(super) async fn blocking<T: Send + 'static>(
+    f: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    let done = tokio::task::spawn_blocking(f).await;
+    done.unwrap_or_else(|error| Err(Error::Unavailable(format!("a call to Kafka ended before its time: {error}"))))
+}
+
+/// The port's error for one of Kafka's.
+#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` gives")]
+pub(super) fn unavailable(error: KafkaError) -> Error {
+    match error.rdkafka_error_code() {
+        Some(RDKafkaErrorCode::QueueFull) => Error::Full,
+        _ => Error::Unavailable(error.to_string()),
+    }
+}

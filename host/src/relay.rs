@@ -1,0 +1,121 @@
+//! The relay: carrying the outbox of the cache to the queue. Step 7 of the way of a gift.
+//!
+//! The buckets are shared between all hosts by leases: each host takes about as many as any other, and those of a host that died are
+//! taken over once their leases have lapsed. A bucket's holder reads its log in order, publishes, and removes what the queue has
+//! acknowledged: at least once, and never out of order within a bucket. It stops publishing before its lease may have lapsed, by its
+//! own monotonic clock. While the queue is away it tries again, less and less often, and nothing is lost: the outbox grows until the
+//! cache refuses new holds.
+//!
+//! A bucket that has lost data, or went back in time, is recovered here as well: see `recover`.
+//!
+//! In memory are at most one batch for each bucket that this host holds. The embedded mode needs no relay.
+
+mod carry;
+mod lease;
+mod recover;
+mod share;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use self::recover::Passage;
+use self::share::Share;
+use crate::ports::clock::Clock;
+use crate::ports::outbox::Outbox;
+use crate::ports::queue::Queue;
+
+/// What times and bounds the relay.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// How long a lease lasts without being renewed: the buckets of a host that died are relayed again after so long.
+    pub lease_ttl: Duration,
+    /// So much before its lease lapses a holder stops publishing: for the way to the cache, and for clocks that do not run alike.
+    pub lease_margin: Duration,
+    /// How often leases are renewed and the share of the buckets is looked at; some times in a `lease_ttl`.
+    pub renew_every: Duration,
+    /// Entries of one batch.
+    pub batch_len_max: usize,
+    /// How long a read waits for an entry.
+    pub read_wait: Duration,
+    /// Nothing of a publish may reach the queue later than this after it began: the queue's delivery time-out and something more.
+    pub publish_max: Duration,
+    /// The longest wait before a try after others have failed.
+    pub backoff_max: Duration,
+}
+
+impl Default for Settings {
+    /// For a queue that gives up an event after 10 s.
+    fn default() -> Self {
+        Self {
+            lease_ttl: Duration::from_secs(5),
+            lease_margin: Duration::from_secs(1),
+            renew_every: Duration::from_secs(1),
+            batch_len_max: 1_000,
+            read_wait: Duration::from_millis(250),
+            publish_max: Duration::from_secs(12),
+            backoff_max: Duration::from_secs(2),
+        }
+    }
+}
+
+/// What relaying works over.
+pub struct Relay {
+    /// Where events come from.
+    pub outbox: Arc<dyn Outbox>,
+    /// Where they go.
+    pub queue: Arc<dyn Queue>,
+    /// For the age of what waits.
+    pub clock: Arc<dyn Clock>,
+    /// Times and bounds.
+    pub settings: Settings,
+}
+
+/// What all tasks of a relay share.
+struct Shared {
+    relay: Relay,
+    passage: Passage,
+    /// When the oldest entry that was read was accepted, for each bucket that has one.
+    oldest_ms: Mutex<HashMap<u32, u64>>,
+}
+
+impl Relay {
+    /// Relays until it is told to stop; then finishes what is being published and gives the leases back. One task in a process.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let shared = Arc::new(Shared { relay: self, passage: Passage::default(), oldest_ms: Mutex::default() });
+        let tasks = TaskTracker::new();
+        let stop = CancellationToken::new();
+        tasks.spawn(recover::watch(Arc::clone(&shared), stop.clone()));
+        let mut share = Share::new(Arc::clone(&shared), tasks.clone());
+        while !shutdown.is_cancelled() {
+            share.renew().await;
+            share.balance().await;
+            shared.measure().await;
+            let every = shared.relay.settings.renew_every;
+            let _ = shutdown.run_until_cancelled(tokio::time::sleep(every)).await;
+        }
+        share.give_back_all().await;
+        stop.cancel();
+        tasks.close();
+        tasks.wait().await;
+    }
+}
+
+impl Shared {
+    /// Tells how much waits, and for how long.
+    async fn measure(&self) {
+        let oldest_ms = self.oldest_ms.lock().values().min().copied();
+        let now_ms = self.relay.clock.now_ms();
+        let age = oldest_ms.map_or(Duration::ZERO, |at_ms| Duration::from_millis(now_ms.saturating_sub(at_ms)));
+        metrics::gauge!("greenroom_outbox_oldest_seconds").set(age.as_secs_f64());
+        let counted = tokio::time::timeout(self.relay.settings.renew_every, self.relay.outbox.len()).await;
+        if let Ok(Ok(entries)) = counted {
+            #[expect(clippy::cast_precision_loss, reason = "a gauge is a floating-point number")]
+            metrics::gauge!("greenroom_outbox_entries").set(entries as f64);
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! Carrying one bucket: read, publish, remove, again.
+//!
+//! It always reads from the log's first entry: everything before was removed. So an entry that comes back because the bucket went back
+//! in time is published again rather than passed over.
+
+use std::sync::Arc;
+
+use tokio::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+use super::Shared;
+use super::lease::HeldLease;
+use super::recover::Recovery;
+use crate::domain::Event;
+use crate::ports::outbox::{EntryId, Page, Unavailable};
+use crate::ports::queue;
+
+/// How often to look whether a lease that may have lapsed was renewed.
+const LEASE_LOOK: Duration = Duration::from_millis(50);
+/// The wait after the first failure.
+const BACKOFF_MIN: Duration = Duration::from_millis(50);
+
+/// The one task that carries a bucket.
+pub(super) struct Carrier {
+    shared: Arc<Shared>,
+    held: Arc<HeldLease>,
+    stop: CancellationToken,
+    /// The last entry that the log is known to have had.
+    last: Option<EntryId>,
+    /// The last entry that was removed.
+    removed: Option<EntryId>,
+    recovery: Option<Recovery>,
+}
+
+/// Why a turn was not done.
+#[derive(Debug, thiserror::Error)]
+enum Fault {
+    #[error(transparent)]
+    Outbox(#[from] Unavailable),
+    #[error(transparent)]
+    Queue(#[from] queue::Error),
+    #[error("the lease was lost")]
+    Lost,
+}
+
+impl Carrier {
+    pub fn new(shared: Arc<Shared>, held: Arc<HeldLease>, stop: CancellationToken) -> Self {
+        Self { shared, held, stop, last: None, removed: None, recovery: None }
+    }
+
+    /// Carries until it is told to stop or its lease is lost. What was begun to be published is waited for.
+    pub async fn run(mut self) {
+        let mut backoff = BACKOFF_MIN;
+        while !self.stop.is_cancelled() {
+            let wait = if self.held.stands() {
+                match self.turn().await {
+                    Ok(()) => {
+                        backoff = BACKOFF_MIN;
+                        continue;
+                    }
+                    Err(Fault::Lost) => break,
+                    Err(error) => {
+                        let bucket = self.held.lease.bucket;
+                        tracing::warn!(bucket, %error, "nothing is relayed from a bucket; will try again");
+                        metrics::counter!("greenroom_relay_failures_total").increment(1);
+                        let wait = backoff;
+                        backoff = backoff.saturating_mul(2).min(self.shared.relay.settings.backoff_max);
+                        wait.mul_f64(rand::random_range(0.5..1.0))
+                    }
+                }
+            } else {
+                LEASE_LOOK
+            };
+            let _ = self.stop.run_until_cancelled(tokio::time::sleep(wait)).await;
+        }
+        self.shared.oldest_ms.lock().remove(&self.held.lease.bucket);
+    }
+
+    /// Carries one batch.
+    async fn turn(&mut self) -> Result<(), Fault> {
+        let shared = Arc::clone(&self.shared);
+        let settings = &shared.relay.settings;
+        let read = shared.relay.outbox.read(self.held.lease, None, settings.batch_len_max, settings.read_wait);
+        let Some(page) = self.stop.run_until_cancelled(read).await else { return Ok(()) };
+        let mut page = page?;
+        self.watch_time(&page).await?;
+        let is_empty = page.entries.is_empty();
+        self.publish(&mut page).await?;
+        self.recover(&page, is_empty).await
+    }
+
+    /// Takes the epoch of a bucket that went back in time. Until that has succeeded nothing else is done.
+    async fn watch_time(&mut self, page: &Page) -> Result<(), Fault> {
+        let first = page.entries.first().map(|(id, _)| id);
+        let came_back = first.zip(self.removed.as_ref()).is_some_and(|(first, removed)| first <= removed);
+        if page.last < self.last || came_back {
+            let bucket = self.held.lease.bucket;
+            tracing::error!(bucket, known = ?self.last, found = ?page.last, "a bucket went back in time");
+            metrics::counter!("greenroom_relay_time_faults_total").increment(1);
+            self.shared.relay.outbox.drop_epoch(self.held.lease).await?;
+            self.removed = None;
+            self.recovery = Some(Recovery::begin(&self.shared, page));
+        } else if !page.has_epoch && self.recovery.is_none() {
+            self.recovery = Some(Recovery::begin(&self.shared, page));
+        }
+        self.last.clone_from(&page.last);
+        Ok(())
+    }
+
+    /// Publishes what was read, then removes it.
+    async fn publish(&mut self, page: &mut Page) -> Result<(), Fault> {
+        let Some((last, _)) = page.entries.last() else {
+            self.shared.oldest_ms.lock().remove(&self.held.lease.bucket);
+            return Ok(());
+        };
+        let last = last.clone();
+        if let Some((_, first)) = page.entries.first() {
+            self.shared.oldest_ms.lock().insert(self.held.lease.bucket, first.at_ms);
+        }
+        let count = page.entries.len() as u64;
+        let events: Vec<Event> = page.entries.drain(..).map(|(_, event)| Arc::unwrap_or_clone(event)).collect();
+        if !self.held.stands() {
+            return Ok(());
+        }
+        self.shared.relay.queue.publish(events).await?;
+        metrics::counter!("greenroom_relay_published_total").increment(count);
+        // The token keeps a holder that was too slow from removing anything.
+        if !self.shared.relay.outbox.remove(self.held.lease, &last).await? {
+            return Err(Fault::Lost);
+        }
+        self.removed = Some(last);
+        Ok(())
+    }
+
+    /// Goes on with recovering the bucket, if it is not what it should be.
+    async fn recover(&mut self, page: &Page, is_empty: bool) -> Result<(), Fault> {
+        let Some(recovery) = &mut self.recovery else { return Ok(()) };
+        if !recovery.is_done(&self.shared.passage, self.removed.as_ref(), is_empty) || !self.held.stands() {
+            return Ok(());
+        }
+        if !page.has_epoch && !self.shared.relay.outbox.set_epoch(self.held.lease).await? {
+            return Err(Fault::Lost);
+        }
+        tracing::info!(bucket = self.held.lease.bucket, "a bucket has recovered");
+        self.recovery = None;
+        Ok(())
+    }
+}
