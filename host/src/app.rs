@@ -57,7 +57,10 @@ impl App {
         let backends = Backends::open(&config).await?;
         let ledger = Ledger::new(backends.cache.clone(), backends.db.clone(), backends.clock.clone());
         let ledger = Arc::new(ledger);
-        let timers = Arc::new(Timers::new(backends.cache.clone(), backends.clock.clone()));
+        let timers = Arc::new(match backends.process() {
+            Some(process) => Timers::shared(backends.cache.clone(), backends.clock.clone(), process),
+            None => Timers::new(backends.cache.clone(), backends.clock.clone()),
+        });
         let registry = settings::registry(&config, &backends, ledger.clone(), timers.clone());
         let registry = Arc::new(Registry::start(registry).await?);
         install_folder(&registry, &config.plugins_dir).await?;
@@ -106,7 +109,11 @@ impl App {
             clock: self.backends.clock.clone(),
             ladder: Ladder::new(self.config.settle.retry_waits_ms.iter().copied().map(Duration::from_millis).collect()),
         };
+        self.backends.spawn_tasks(&tasks, stop);
         tasks.spawn(settle.run(stop.clone()));
+        if self.backends.process().is_some() {
+            tasks.spawn(self.rooms.clone().follow(stop.clone()));
+        }
         tasks.spawn(self.rooms.clone().fire_timers(self.timers.clone(), stop.clone()));
         tasks.spawn(self.hub.clone().run(self.backends.push_bus.subscribe(), stop.clone()));
         tasks

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-pub use sections::{Auth, Embedded, Http, Log, Plugins, Push, RateLimits, Settle};
+pub use sections::{Auth, Distributed, Embedded, Http, Log, Plugins, Push, RateLimits, Settle};
 
 /// The defaults, as documented text.
 pub const DEFAULT: &str = include_str!("config/default.toml");
@@ -83,6 +83,8 @@ pub struct Config {
     pub plugins: Plugins,
     /// How events are settled.
     pub settle: Settle,
+    /// Redis, Kafka and PostgreSQL.
+    pub distributed: Distributed,
     /// The embedded backends.
     pub embedded: Embedded,
     /// What is logged.
@@ -116,6 +118,7 @@ impl Config {
         if !matches!(self.log.format.as_str(), "text" | "json") {
             return Err(invalid("log.format", "must be \"text\" or \"json\""));
         }
+        self.distributed.check()?;
         let outside = self.ranges().into_iter().find(|(_, value, min, max)| !(*min..=*max).contains(value));
         match outside {
             Some((key, _, min, u64::MAX)) => Err(invalid(key, &format!("must be {min} or more"))),
@@ -125,8 +128,8 @@ impl Config {
     }
 
     /// The keys that have a range: key, value, least, greatest.
-    fn ranges(&self) -> [(&'static str, u64, u64, u64); 14] {
-        let (http, push, embedded) = (&self.http, &self.push, &self.embedded);
+    fn ranges(&self) -> [(&'static str, u64, u64, u64); 21] {
+        let (http, push, embedded, distributed) = (&self.http, &self.push, &self.embedded, &self.distributed);
         let any = u64::MAX;
         [
             ("http.body_bytes_max", http.body_bytes_max as u64, 1, any),
@@ -139,6 +142,13 @@ impl Config {
             ("push.queue_len_max", push.queue_len_max as u64, 1, any),
             ("push.websocket_requests_max", push.websocket_requests_max as u64, 1, any),
             ("plugins.instances_max", u64::from(self.plugins.instances_max), 1, 100_000),
+            ("distributed.buckets", u64::from(distributed.buckets), 1, 16_384),
+            ("distributed.outbox_len_max", distributed.outbox_len_max, 1, any),
+            ("distributed.kafka_partitions", u64::from(distributed.kafka_partitions), 1, 4_096),
+            ("distributed.kafka_replication", u64::from(distributed.kafka_replication), 1, 32_767),
+            ("distributed.kafka_retention_ms", distributed.kafka_retention_ms, 3_600_000, any),
+            ("distributed.kafka_delivery_timeout_ms", distributed.kafka_delivery_timeout_ms, 1_000, 600_000),
+            ("distributed.postgres_connections_max", u64::from(distributed.postgres_connections_max), 1, any),
             ("embedded.buckets", u64::from(embedded.buckets), 1, 4_096),
             ("embedded.partitions", u64::from(embedded.partitions), 1, 1_024),
             ("embedded.outbox_len_max", embedded.outbox_len_max, 1, any),
@@ -146,6 +156,25 @@ impl Config {
             // A hold's event with its greatest payload must fit into one file of the journal many times over.
             ("embedded.segment_bytes", embedded.segment_bytes, 1 << 20, any),
         ]
+    }
+}
+
+impl Distributed {
+    /// What must be there if it is to be used.
+    fn check(&self) -> Result<(), Error> {
+        if !matches!(self.durability.as_str(), "cached" | "replicated" | "queued") {
+            return Err(invalid("distributed.durability", "must be \"cached\", \"replicated\" or \"queued\""));
+        }
+        if !self.enabled {
+            return Ok(());
+        }
+        let missing = |key: &str| Err(invalid(key, "must be set if distributed.enabled is true"));
+        match () {
+            () if self.redis_urls.is_empty() => missing("distributed.redis_urls"),
+            () if self.kafka_brokers.is_empty() => missing("distributed.kafka_brokers"),
+            () if self.postgres_url.is_empty() => missing("distributed.postgres_url"),
+            () => Ok(()),
+        }
     }
 }
 

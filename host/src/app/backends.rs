@@ -1,24 +1,24 @@
 //! The backends behind the ports. The rest of the house does not know which they are.
 
-use std::path::Path;
+mod distributed;
+mod embedded;
+
 use std::sync::Arc;
 
-use super::{Error, settings};
-use crate::adapters::embedded::{self, Embedded, LocalPushBus, SystemClock};
-use crate::adapters::sqlite::Sqlite;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::Error;
+use crate::adapters::embedded::Embedded;
 use crate::config::Config;
 use crate::http::Readiness;
-use crate::ledger::{self, Reconciler};
+use crate::ledger::Reconciler;
 use crate::ports::cache::Cache;
 use crate::ports::clock::Clock;
-use crate::ports::db::{Database, Deliveries};
+use crate::ports::db::Database;
 use crate::ports::push_bus::PushBus;
 use crate::ports::queue::Queue;
-
-/// The database's file in the data directory.
-const DATABASE: &str = "greenroom.db";
-/// Messages between the plugins and the hub; a hub that does not keep up makes publishing wait.
-const PUSH_BUS_LEN_MAX: usize = 65_536;
+use distributed::Distributed;
 
 /// The backends, open.
 pub(super) struct Backends {
@@ -27,25 +27,21 @@ pub(super) struct Backends {
     pub(super) db: Arc<dyn Database>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) push_bus: Arc<dyn PushBus>,
-    embedded: Embedded,
+    kind: Kind,
+}
+
+/// What is done with them that the ports do not know.
+enum Kind {
+    Embedded(Embedded),
+    Distributed(Distributed),
 }
 
 impl Backends {
     /// Opens them, and recovers what a crash left.
     pub(super) async fn open(config: &Config) -> Result<Self, Error> {
-        create_dir(&config.data_dir)?;
-        let embedded = embedded::open(settings::embedded(config)).await?;
-        let db = Sqlite::open(&config.data_dir.join(DATABASE)).await?;
-        let waiting = db.waiting().await?;
-        embedded.recover(&ledger::unsettled(db.as_ref(), waiting).await?);
-        Ok(Self {
-            cache: embedded.cache.clone(),
-            queue: embedded.queue.clone(),
-            db,
-            clock: Arc::new(SystemClock),
-            push_bus: Arc::new(LocalPushBus::new(PUSH_BUS_LEN_MAX)),
-            embedded,
-        })
+        std::fs::create_dir_all(&config.data_dir)
+            .map_err(|source| Error::DataDir { path: config.data_dir.clone(), source })?;
+        if config.distributed.enabled { distributed::open(&config.distributed).await } else { embedded::open(config).await }
     }
 
     pub(super) fn reconciler(&self) -> Reconciler {
@@ -57,30 +53,42 @@ impl Backends {
         }
     }
 
+    /// The name of this process among those that share the backends; none if it has them for itself.
+    pub(super) fn process(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Embedded(_) => None,
+            Kind::Distributed(distributed) => Some(&distributed.process),
+        }
+    }
+
+    /// Starts what the backends need to be done for them.
+    pub(super) fn spawn_tasks(&self, tasks: &TaskTracker, stop: &CancellationToken) {
+        if let Kind::Distributed(distributed) = &self.kind {
+            tasks.spawn(distributed.relay(self).run(stop.clone()));
+        }
+    }
+
     /// What `/readyz` asks.
     pub(super) fn readiness(&self) -> Vec<Readiness> {
-        let (db, queue) = (self.db.clone(), self.embedded.queue.clone());
+        let db = self.db.clone();
         let database = move || {
             let db = db.clone();
             Box::pin(async move { db.ping().await.map_err(|error| error.to_string()) }) as _
         };
-        let journal = move || {
-            let queue = queue.clone();
-            Box::pin(async move { queue.check().await.map_err(|error| error.to_string()) }) as _
-        };
-        vec![
-            Readiness { name: "database", check: Box::new(database) },
-            Readiness { name: "journal", check: Box::new(journal) },
-        ]
+        let mut all = vec![Readiness { name: "database", check: Box::new(database) }];
+        all.extend(match &self.kind {
+            Kind::Embedded(embedded) => embedded::readiness(embedded),
+            Kind::Distributed(distributed) => distributed.readiness(),
+        });
+        all
     }
 
     pub(super) async fn close(self) -> Result<(), Error> {
-        self.embedded.close().await?;
+        match self.kind {
+            Kind::Embedded(embedded) => embedded.close().await?,
+            Kind::Distributed(distributed) => distributed.close().await,
+        }
         self.db.close().await;
         Ok(())
     }
-}
-
-fn create_dir(path: &Path) -> Result<(), Error> {
-    std::fs::create_dir_all(path).map_err(|source| Error::DataDir { path: path.into(), source })
 }

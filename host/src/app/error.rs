@@ -3,10 +3,10 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use crate::adapters::embedded;
+use crate::adapters::{embedded, redis};
 use crate::http::auth;
 use crate::plugin::InstallError;
-use crate::ports::{cache, db};
+use crate::ports::{cache, db, queue};
 use crate::{ledger, room, telemetry};
 
 /// Why a server did not start or stop.
@@ -50,6 +50,12 @@ pub enum Error {
     /// The journal.
     #[error(transparent)]
     Journal(#[from] embedded::Error),
+    /// Redis.
+    #[error(transparent)]
+    Redis(#[from] redis::Error),
+    /// Kafka.
+    #[error(transparent)]
+    Kafka(#[from] queue::Error),
     /// The cache.
     #[error(transparent)]
     Cache(#[from] cache::Error),

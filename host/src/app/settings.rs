@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{App, Backends, Error, secret};
-use crate::adapters::embedded;
 use crate::config::Config;
 use crate::domain::AssetType;
 use crate::http::{self, Rate, State};
@@ -19,20 +18,6 @@ use crate::timer::Timers;
 const RATE_PERIOD: Duration = Duration::from_secs(1);
 /// What stands for no limit at all.
 const NO_LIMIT: u32 = u32::MAX;
-
-/// The embedded backends' bounds.
-pub(super) fn embedded(config: &Config) -> embedded::Settings {
-    let keys = &config.embedded;
-    embedded::Settings {
-        buckets: usize::from(keys.buckets),
-        partitions: usize::try_from(keys.partitions).unwrap_or(1),
-        outbox_len_max: keys.outbox_len_max,
-        outcomes_max: keys.outcomes_max,
-        accounts_max: keys.accounts_max,
-        segment_bytes: keys.segment_bytes,
-        ..embedded::Settings::new(&config.data_dir)
-    }
-}
 
 /// What the plugins work over.
 pub(super) fn registry(

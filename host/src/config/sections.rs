@@ -63,6 +63,28 @@ pub struct Settle {
     pub retry_waits_ms: Vec<u64>,
 }
 
+/// `[distributed]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Distributed {
+    pub enabled: bool,
+    pub process: String,
+    pub redis_urls: Vec<String>,
+    pub redis_cluster: bool,
+    pub prefix: String,
+    pub buckets: u32,
+    pub durability: String,
+    pub replicas: u32,
+    pub outbox_len_max: u64,
+    pub kafka_brokers: String,
+    pub kafka_partitions: u32,
+    pub kafka_replication: u32,
+    pub kafka_retention_ms: u64,
+    pub kafka_delivery_timeout_ms: u64,
+    pub postgres_url: String,
+    pub postgres_connections_max: u32,
+}
+
 /// `[embedded]`
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
