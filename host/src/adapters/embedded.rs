@@ -29,6 +29,7 @@ pub use clock::SystemClock;
 pub use journal::Corrupt;
 pub use push_bus::LocalPushBus;
 pub use queue::EmbeddedQueue;
+pub(super) use record::stable_hash;
 
 use self::cache::{Bounds, Buckets, Lifetimes};
 use self::checkpoint::Checkpoint;

@@ -239,6 +239,6 @@ fn checksum(len: [u8; 4], content: &[u8]) -> u32 {
 }
 
 /// A hash that is the same in every process and version (FNV-1a, 64 bits): what maps keys to partitions and users to buckets.
-pub(super) fn stable_hash(bytes: &[u8]) -> u64 {
+pub(in super::super) fn stable_hash(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3))
 }
