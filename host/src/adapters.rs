@@ -4,4 +4,5 @@ mod event_record;
 
 pub mod embedded;
 pub mod kafka;
+pub mod redis;
 pub mod sqlite;

@@ -13,6 +13,9 @@ mod embedded_restart;
 mod fixture;
 #[path = "contracts/key_space.rs"]
 mod key_space;
+#[path = "contracts/push_bus.rs"]
+#[macro_use]
+mod push_bus;
 #[path = "contracts/queue.rs"]
 #[macro_use]
 mod queue;
@@ -21,12 +24,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use greenroom::adapters::embedded::{self, Embedded, EmbeddedCache, EmbeddedQueue, LocalPushBus, Settings};
-use greenroom::domain::{Audience, Priority, PushMessage, RoomId};
 use greenroom::ports::push_bus::PushBus;
 
 struct Backend {
     cache: Arc<EmbeddedCache>,
     queue: Arc<EmbeddedQueue>,
+    push_bus: Arc<LocalPushBus>,
     _embedded: Embedded,
     _dir: tempfile::TempDir,
 }
@@ -35,11 +38,21 @@ async fn open() -> Backend {
     let dir = tempfile::tempdir().unwrap();
     let settings = Settings { absent_lifetime: Duration::from_millis(300), ..Settings::new(dir.path()) };
     let embedded = embedded::open(settings).await.unwrap();
-    Backend { cache: Arc::clone(&embedded.cache), queue: Arc::clone(&embedded.queue), _embedded: embedded, _dir: dir }
+    Backend {
+        cache: Arc::clone(&embedded.cache),
+        queue: Arc::clone(&embedded.queue),
+        push_bus: Arc::new(LocalPushBus::new(2)),
+        _embedded: embedded,
+        _dir: dir,
+    }
 }
 
 mod of_the_cache {
     cache_contracts!(crate::open);
+}
+
+mod of_the_push_bus {
+    push_bus_contracts!(crate::open);
 }
 
 mod of_the_queue {
@@ -49,14 +62,7 @@ mod of_the_queue {
 #[tokio::test]
 async fn the_push_bus_keeps_order_and_waits_for_a_slow_hub() {
     let bus = Arc::new(LocalPushBus::new(2));
-    let message = |number: usize| PushMessage {
-        room_id: RoomId(1),
-        audience: Audience::Room,
-        key: number.to_string().into(),
-        event: "gift.sent".into(),
-        data: "{}".into(),
-        priority: Priority::Normal,
-    };
+    let message = |number| push_bus::message(1, number);
     bus.publish(vec![message(99)]).await.unwrap();
     let mut hub = bus.subscribe();
     let publisher = {

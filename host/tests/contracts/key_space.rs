@@ -124,7 +124,7 @@ pub(crate) async fn keys_expire_by_the_time_of_the_caller(cache: &dyn Cache) {
     assert_eq!(cache.get(&shard, "k", after).await.unwrap(), None);
     assert_eq!(cache.counter(&shard, "c", before).await.unwrap(), 7);
     assert_eq!(cache.rank(&shard, "r", "m", after).await.unwrap(), None);
-    assert_eq!(cache.keys(&shard, None, 10, after).await.unwrap(), ["stays".into()]);
+    assert_eq!(cache.keys(&shard, None, 10, after).await.unwrap(), [Arc::<str>::from("stays")]);
     let mut later = commit_of(&shard, vec![rank_add("r", "n", 1), add("c", 1, None)]);
     later.now_ms = after;
     assert_eq!(applied(cache, later).await, [1, 1], "what has expired starts anew");
@@ -138,7 +138,7 @@ pub(crate) async fn sets_and_listings_hold_what_was_put_in(cache: &dyn Cache) {
     let writes = vec![set_add("s", "a"), set_add("s", "a"), remove("b"), put("b", ""), put("a", ""), put("c", "")];
     assert_eq!(applied(cache, commit_of(&shard, writes)).await, [1, 0, 0, 0, 0, 0]);
     let after_a: Vec<Arc<str>> = cache.keys(&shard, Some("a"), 2, NOW_MS).await.unwrap();
-    assert_eq!(after_a, ["b".into(), "c".into()]);
+    assert_eq!(after_a, [Arc::<str>::from("b"), "c".into()]);
     assert_eq!(applied(cache, commit_of(&shard, vec![remove("a")])).await, [1]);
     assert_eq!(
         cache.keys(&shard, Some("c"), 9, NOW_MS).await.unwrap(),

@@ -1,0 +1,111 @@
+//! Accounts: reading, filling from the database, and releasing what is settled.
+
+use std::time::Duration;
+
+use redis::Value;
+
+use super::cache::{RedisCache, millis};
+use super::event::Known;
+use super::keys::account_name;
+use super::reply::{Reply, parse, text};
+use super::scripts::{ACCOUNT, ACCOUNTS, Call, FILL, LEASE, RELEASE};
+use crate::domain::{Account, Amount, AssetType, EventId, UserId};
+use crate::ports::cache::{CachedAccount, Lease, Settled};
+
+impl RedisCache {
+    pub(super) async fn read_account(&self, account: Account) -> Result<Option<CachedAccount>, String> {
+        let keys = self.keys.of_user(account.user_id);
+        let call = Call::new(&ACCOUNT, &[&keys.epoch(), &keys.account(account)]);
+        let mut found = Reply::new(self.server.run(call).await?)?;
+        if found.is_empty() { Ok(None) } else { cached(&mut found).map(Some) }
+    }
+
+    pub(super) async fn take_lease(&self, account: Account) -> Result<Option<Lease>, String> {
+        let keys = self.keys.of_user(account.user_id);
+        let lease = Lease(rand::random());
+        let call = Call::new(&LEASE, &[&keys.epoch(), &keys.account(account), &keys.lease(account)])
+            .arg(lease.0)
+            .arg(millis(self.settings.lease_lifetime).max(1));
+        let taken = self.server.run(call).await?;
+        Ok((taken == Value::Int(1)).then_some(lease))
+    }
+
+    pub(super) async fn fill_account(
+        &self,
+        account: Account,
+        lease: Lease,
+        settled: Option<Settled>,
+    ) -> Result<bool, String> {
+        let keys = self.keys.of_user(account.user_id);
+        let names = [keys.epoch(), keys.account(account), keys.lease(account), keys.accounts(), keys.account_prefix()];
+        let mut call = Call::new(&FILL, &names.each_ref().map(String::as_str)).arg(lease.0).arg(account_name(account));
+        match settled {
+            Some(settled) => {
+                call.push(jittered(self.settings.account_lifetime));
+                call.push((settled.balance.0, settled.version));
+            }
+            None => {
+                call.push(millis(self.settings.absent_lifetime).max(1));
+                call.push(("", ""));
+            }
+        }
+        Ok(self.server.run(call).await? == Value::Int(1))
+    }
+
+    pub(super) async fn release_holds(
+        &self,
+        account: Account,
+        events: &[EventId],
+        settled: Option<Settled>,
+    ) -> Result<(), String> {
+        let keys = self.keys.of_user(account.user_id);
+        let mut call = Call::new(&RELEASE, &[&keys.account(account), &keys.lease(account)])
+            .arg(jittered(self.settings.account_lifetime));
+        match settled {
+            Some(settled) => call.push((settled.balance.0, settled.version)),
+            None => call.push(("", "")),
+        }
+        events.iter().for_each(|event_id| call.push(event_id.as_str()));
+        self.server.run(call).await.map(drop)
+    }
+
+    /// Every cached account of a bucket, by one script.
+    pub(super) async fn accounts_of(&self, bucket: u32, all: &mut Vec<(Account, CachedAccount)>) -> Result<(), String> {
+        let keys = self.keys.of_bucket(bucket);
+        let call = Call::new(&ACCOUNTS, &[&keys.epoch(), &keys.accounts(), &keys.account_prefix()]);
+        for found in Reply::new(self.server.run(call).await?)?.rest() {
+            let mut found = Reply::new(found)?;
+            let name = found.text()?;
+            let (user, asset) = name.split_once(':').ok_or_else(|| format!("strange account: {name}"))?;
+            let account = Account { user_id: UserId(parse(user)?), asset_type: AssetType(parse(asset)?) };
+            all.push((account, cached(&mut found)?));
+        }
+        Ok(())
+    }
+
+    pub(super) async fn holds_of(&self, account: Account) -> Result<Vec<(EventId, Amount)>, String> {
+        let keys = self.keys.of_user(account.user_id);
+        let fields: Value = self.server.ask(redis::cmd("HGETALL").arg(keys.account(account))).await?;
+        let mut fields = Reply::new(fields)?.rest();
+        let mut holds = Vec::new();
+        while let (Some(name), Some(value)) = (fields.next(), fields.next()) {
+            let name = text(name)?;
+            // Other fields have one character.
+            let Some(event_id) = name.strip_prefix('o').filter(|id| !id.is_empty()) else { continue };
+            let event_id = EventId::new(event_id).map_err(|error| error.to_string())?;
+            holds.push((event_id, Known::read(&text(value)?)?.outcome.amount));
+        }
+        Ok(holds)
+    }
+}
+
+fn cached(found: &mut Reply) -> Result<CachedAccount, String> {
+    let settled = Settled { balance: Amount(found.number()?), version: found.number()? };
+    Ok(CachedAccount { settled, held: Amount(found.number()?) })
+}
+
+/// Accounts that were loaded together do not expire together: up to a quarter later.
+fn jittered(lifetime: Duration) -> u64 {
+    let lifetime = millis(lifetime).max(1);
+    lifetime.saturating_add(rand::random_range(0..=lifetime / 4))
+}

@@ -1,0 +1,185 @@
+//! The cache: what the port asks for, step by step, each of which is one script.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::future::try_join_all;
+use tokio::time::Instant;
+
+use super::Settings;
+use super::durability::{Step, Steps};
+use super::event::Known;
+use super::keys::{BucketKeys, Keys};
+use super::server::Server;
+use crate::domain::{Account, Amount, ContentDigest, EventId, Outcome, UserId};
+use crate::ports::cache::{
+    Cache, CachedAccount, Commit, CommitResult, Error, Hold, HoldResult, Lease, Position, Ranked, Settled, Shard,
+};
+
+/// The port promises that outcomes are kept at least a day.
+const OUTCOME_LIFETIME_MIN: Duration = Duration::from_secs(86_400);
+/// How long the times of the epochs are believed. A bucket needs longer than that to recover.
+const EPOCHS_LIFETIME: Duration = Duration::from_secs(1);
+/// A client's clock may be five minutes ahead of ours, and ours a minute apart from the server's.
+const CLOCKS_APART_MS: u64 = 360_000;
+
+/// The cache in Redis. Made by [`super::open`].
+#[derive(Debug)]
+pub struct RedisCache {
+    pub(super) server: Server,
+    pub(super) keys: Arc<Keys>,
+    pub(super) steps: Arc<Steps>,
+    pub(super) settings: Settings,
+    /// When it was looked at, and since when every bucket has lost nothing.
+    whole_since: tokio::sync::Mutex<Option<(Instant, u64)>>,
+}
+
+impl RedisCache {
+    pub(super) fn new(server: Server, keys: Arc<Keys>, steps: Arc<Steps>, settings: Settings) -> Self {
+        let outcome_lifetime = settings.outcome_lifetime.max(OUTCOME_LIFETIME_MIN);
+        let settings = Settings { outcome_lifetime, ..settings };
+        Self { server, keys, steps, settings, whole_since: tokio::sync::Mutex::default() }
+    }
+
+    /// The bound of one bucket's outbox.
+    pub(super) fn outbox_share(&self) -> u64 {
+        (self.settings.outbox_len_max / u64::from(self.keys.buckets())).max(1)
+    }
+
+    /// The position of a step that has left an outcome.
+    pub(super) fn position_of(&self, bucket: u32, trace: String, known: &Known) -> Position {
+        self.steps.position(Step { bucket, trace: Some(trace), entry: Some(known.entry.clone()) })
+    }
+
+    /// Milliseconds since the Unix epoch; never if a bucket has no epoch now.
+    async fn whole_since_ms(&self) -> Result<u64, String> {
+        // Others wait here for the one that asks, rather than asking too.
+        let mut known = self.whole_since.lock().await;
+        if let Some((_, since_ms)) = known.filter(|(at, _)| at.elapsed() < EPOCHS_LIFETIME) {
+            return Ok(since_ms);
+        }
+        let asked_at = Instant::now();
+        let epochs = (0..self.keys.buckets()).map(|bucket| self.epoch_us(self.keys.of_bucket(bucket)));
+        let epochs = try_join_all(epochs).await?;
+        let latest = epochs.into_iter().map(|epoch| epoch.map_or(u64::MAX, |us| us / 1_000)).max();
+        let since_ms = latest.unwrap_or(u64::MAX);
+        *known = Some((asked_at, since_ms));
+        Ok(since_ms)
+    }
+
+    async fn epoch_us(&self, keys: BucketKeys) -> Result<Option<u64>, String> {
+        self.server.ask(redis::cmd("GET").arg(keys.epoch())).await
+    }
+}
+
+pub(super) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+pub(super) fn unavailable(reason: String) -> Error {
+    Error::Unavailable(reason)
+}
+
+#[async_trait]
+impl Cache for RedisCache {
+    async fn hold(&self, hold: Hold) -> Result<HoldResult, Error> {
+        self.make_hold(hold).await
+    }
+
+    async fn durable(&self, position: Position) -> Result<(), Error> {
+        self.steps.durable(position).await.map_err(unavailable)
+    }
+
+    async fn outcome(
+        &self,
+        payer: UserId,
+        event_id: &EventId,
+    ) -> Result<Option<(ContentDigest, Outcome, Position)>, Error> {
+        let keys = self.keys.of_user(payer);
+        let trace = keys.outcome(payer, event_id);
+        let told: Option<String> = self.server.ask(redis::cmd("GET").arg(&trace)).await.map_err(unavailable)?;
+        let Some(told) = told else { return Ok(None) };
+        let known = Known::read(&told).map_err(unavailable)?;
+        let digest = known.digest().map_err(unavailable)?;
+        let position = self.position_of(keys.bucket, trace, &known);
+        Ok(Some((digest, known.outcome, position)))
+    }
+
+    async fn outcomes_complete_since_ms(&self) -> Result<u64, Error> {
+        let whole_since_ms = self.whole_since_ms().await.map_err(unavailable)?;
+        let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, millis);
+        let kept_since_ms = now_ms.saturating_sub(millis(self.settings.outcome_lifetime));
+        Ok(whole_since_ms.max(kept_since_ms).saturating_add(CLOCKS_APART_MS))
+    }
+
+    async fn account(&self, account: Account) -> Result<Option<CachedAccount>, Error> {
+        self.read_account(account).await.map_err(unavailable)
+    }
+
+    async fn lease(&self, account: Account) -> Result<Option<Lease>, Error> {
+        self.take_lease(account).await.map_err(unavailable)
+    }
+
+    async fn fill(&self, account: Account, lease: Lease, settled: Option<Settled>) -> Result<bool, Error> {
+        self.fill_account(account, lease, settled).await.map_err(unavailable)
+    }
+
+    async fn release(&self, account: Account, events: &[EventId], settled: Option<Settled>) -> Result<(), Error> {
+        self.release_holds(account, events, settled).await.map_err(unavailable)
+    }
+
+    async fn accounts(&self) -> Result<Vec<(Account, CachedAccount)>, Error> {
+        let mut all = Vec::new();
+        for bucket in 0..self.keys.buckets() {
+            self.accounts_of(bucket, &mut all).await.map_err(unavailable)?;
+        }
+        Ok(all)
+    }
+
+    async fn open_holds(&self, account: Account) -> Result<Vec<(EventId, Amount)>, Error> {
+        self.holds_of(account).await.map_err(unavailable)
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<CommitResult, Error> {
+        self.make_commit(commit).await
+    }
+
+    async fn get(&self, shard: &Shard, key: &str, now_ms: u64) -> Result<Option<Bytes>, Error> {
+        self.read_bytes(shard, key, now_ms).await
+    }
+
+    async fn counter(&self, shard: &Shard, key: &str, now_ms: u64) -> Result<i64, Error> {
+        self.read_counter(shard, key, now_ms).await
+    }
+
+    async fn contains(&self, shard: &Shard, key: &str, member: &str, now_ms: u64) -> Result<bool, Error> {
+        self.read_member(shard, key, member, now_ms).await
+    }
+
+    async fn keys(
+        &self,
+        shard: &Shard,
+        after: Option<&str>,
+        limit: usize,
+        now_ms: u64,
+    ) -> Result<Vec<Arc<str>>, Error> {
+        self.list(shard, after, limit, now_ms).await.map_err(unavailable)
+    }
+
+    async fn top(
+        &self,
+        shard: &Shard,
+        key: &str,
+        offset: usize,
+        limit: usize,
+        now_ms: u64,
+    ) -> Result<Vec<Ranked>, Error> {
+        self.read_top(shard, key, (offset, limit), now_ms).await
+    }
+
+    async fn rank(&self, shard: &Shard, key: &str, member: &str, now_ms: u64) -> Result<Option<Ranked>, Error> {
+        self.read_rank(shard, key, member, now_ms).await
+    }
+}

@@ -1,0 +1,31 @@
+-- KEYS: epoch, outcome, account, outbox, base of the payer's shard
+-- ARGV: digest|asset, amount, event id, lifetime of the outcome, bound of the outbox, event, now, then for each counter: key, delta, max, expires, ttl
+local known = redis.call('GET', KEYS[2])
+if known then return { 'known', known } end
+local account = redis.call('HMGET', KEYS[3], 's', 'h', 'x', 'o' .. ARGV[3])
+-- An outcome that has expired is still with the hold while that is open.
+if account[4] then return { 'known', account[4] } end
+if redis.call('EXISTS', KEYS[1]) == 0 then return { 'recovering' } end
+if not account[1] then return { account[3] and 'none' or 'miss' } end
+
+local space = { base = KEYS[5], now = tonumber(ARGV[7]), slots = {}, order = {} }
+local values = {}
+for at = 8, #ARGV, 5 do
+  local value, why = count(space, ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4])
+  if not value then return { why, ARGV[at], #values } end
+  values[#values + 1] = value
+end
+
+local spendable, amount = account[1], ARGV[2]
+if not is_positive(amount) or less(spendable, amount) then return { 'insufficient', spendable } end
+if redis.call('XLEN', KEYS[4]) >= tonumber(ARGV[5]) then return { 'full' } end
+
+local left = minus(spendable, amount)
+local told = amount .. '|' .. left .. '|' .. table.concat(values, ',')
+local entry = redis.call('XADD', KEYS[4], '*', 'b', ARGV[6], 'o', told)
+local outcome = ARGV[1] .. '|' .. entry .. '|' .. told
+redis.call('SET', KEYS[2], outcome, 'PX', ARGV[4])
+redis.call('HSET', KEYS[3], 's', left, 'h', add(account[2], amount), 'o' .. ARGV[3], outcome)
+redis.call('PERSIST', KEYS[3])
+write_space(space)
+return { 'held', outcome }

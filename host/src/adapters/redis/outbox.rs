@@ -1,0 +1,150 @@
+//! The outbox: a stream for each bucket, and the lease and the epoch beside it. Step 7 of the way of a gift.
+//!
+//! The stream remembers its last entry even when all are removed, which tells a relay whether the bucket went back in time. Waiting
+//! for entries is looking again: at once for what this process has appended, else at growing intervals.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::future::try_join_all;
+use redis::Value;
+use tokio::time::Instant;
+
+use super::cache::millis;
+use super::durability::Steps;
+use super::event::{decode, entry_id};
+use super::keys::{BucketKeys, Keys};
+use super::reply::{Reply, parse, text};
+use super::scripts::{ANNOUNCE, Call, PAGE, RELAY_LEASE, RELAY_STEP};
+use super::server::Server;
+use crate::ports::outbox::{BucketLease, EntryId, Outbox, Page, Unavailable};
+
+/// How soon to look again for entries of other processes, at first.
+const LOOK_MIN: Duration = Duration::from_millis(2);
+/// And later.
+const LOOK_MAX: Duration = Duration::from_millis(50);
+
+/// The outbox in Redis. Made by [`super::open`].
+#[derive(Debug)]
+pub struct RedisOutbox {
+    server: Server,
+    keys: Arc<Keys>,
+    steps: Arc<Steps>,
+}
+
+impl RedisOutbox {
+    pub(super) fn new(server: Server, keys: Arc<Keys>, steps: Arc<Steps>) -> Self {
+        Self { server, keys, steps }
+    }
+
+    /// One step under the lease; 0 if it was lost.
+    async fn step(&self, lease: BucketLease, step: &str, argument: String) -> Result<i64, Unavailable> {
+        let keys = self.keys.of_bucket(lease.bucket);
+        let names = [keys.relay(), keys.outbox(), keys.epoch(), keys.accounts(), keys.account_prefix()];
+        let call = Call::new(&RELAY_STEP, &names.each_ref().map(String::as_str));
+        let made = self.server.run(call.arg(lease.token).arg(step).arg(argument)).await;
+        made.and_then(|made| parse(&text(made)?)).map_err(Unavailable)
+    }
+
+    async fn page(&self, keys: &BucketKeys, from: &str, max: usize) -> Result<Page, String> {
+        let call = Call::new(&PAGE, &[&keys.epoch(), &keys.outbox()]).arg(from).arg(max);
+        let mut found = Reply::new(self.server.run(call).await?)?;
+        let has_epoch = found.value()? == Value::Int(1);
+        let last = found.text()?;
+        let last = if last.is_empty() { None } else { Some(entry_id(&last)?) };
+        let entries = Reply::new(found.value()?)?.rest().map(decode).collect::<Result<_, _>>()?;
+        Ok(Page { has_epoch, last, entries })
+    }
+
+    async fn len_of(&self, bucket: u32) -> Result<u64, String> {
+        self.server.ask(redis::cmd("XLEN").arg(self.keys.of_bucket(bucket).outbox())).await
+    }
+}
+
+fn told(EntryId((ms, number)): &EntryId) -> String {
+    format!("{ms}-{number}")
+}
+
+#[async_trait]
+impl Outbox for RedisOutbox {
+    fn buckets(&self) -> u32 {
+        self.keys.buckets()
+    }
+
+    async fn lease(&self, bucket: u32, ttl: Duration) -> Result<Option<BucketLease>, Unavailable> {
+        let keys = self.keys.of_bucket(bucket);
+        let call = Call::new(&RELAY_LEASE, &[&keys.relay(), &keys.relay_token()]).arg(millis(ttl).max(1));
+        let token = self.server.run(call).await.and_then(text).map_err(Unavailable)?;
+        if token.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(BucketLease { bucket, token: parse(&token).map_err(Unavailable)? }))
+    }
+
+    async fn renew(&self, lease: BucketLease, ttl: Duration) -> Result<bool, Unavailable> {
+        Ok(self.step(lease, "renew", millis(ttl).max(1).to_string()).await? != 0)
+    }
+
+    async fn give_back(&self, lease: BucketLease) -> Result<(), Unavailable> {
+        self.step(lease, "give_back", String::new()).await.map(drop)
+    }
+
+    async fn read(
+        &self,
+        lease: BucketLease,
+        after: Option<&EntryId>,
+        max: usize,
+        wait: Duration,
+    ) -> Result<Page, Unavailable> {
+        let keys = self.keys.of_bucket(lease.bucket);
+        let from = after.map_or_else(|| "-".into(), |after| format!("({}", told(after)));
+        let deadline = Instant::now() + wait;
+        let mut pause = LOOK_MIN;
+        loop {
+            let page = self.page(&keys, &from, max).await.map_err(Unavailable)?;
+            let left = deadline.saturating_duration_since(Instant::now());
+            if !page.entries.is_empty() || max == 0 || left.is_zero() {
+                return Ok(page);
+            }
+            let pausing = tokio::time::sleep(pause.min(left));
+            match self.steps.appended(lease.bucket) {
+                Some(appended) => tokio::select! { () = appended.notified() => {} () = pausing => {} },
+                None => pausing.await,
+            }
+            pause = (pause * 2).min(LOOK_MAX);
+        }
+    }
+
+    async fn remove(&self, lease: BucketLease, up_to: &EntryId) -> Result<bool, Unavailable> {
+        let EntryId((ms, number)) = up_to;
+        let kept = EntryId(number.checked_add(1).map_or((ms.saturating_add(1), 0), |number| (*ms, number)));
+        Ok(self.step(lease, "remove", told(&kept)).await? != 0)
+    }
+
+    async fn drop_epoch(&self, lease: BucketLease) -> Result<(), Unavailable> {
+        self.step(lease, "drop_epoch", String::new()).await.map(drop)
+    }
+
+    async fn set_epoch(&self, lease: BucketLease) -> Result<bool, Unavailable> {
+        loop {
+            match self.step(lease, "set_epoch", String::new()).await? {
+                0 => return Ok(false),
+                1 => return Ok(true),
+                // Accounts are left to forget.
+                2 => {}
+                _ => return Err(Unavailable("events of the bucket have yet to be relayed and settled".into())),
+            }
+        }
+    }
+
+    async fn announce(&self, relay: &str, ttl: Duration) -> Result<u32, Unavailable> {
+        let call = Call::new(&ANNOUNCE, &[&self.keys.relays()]).arg(relay).arg(millis(ttl));
+        self.server.run(call).await.and_then(|count| parse(&text(count)?)).map_err(Unavailable)
+    }
+
+    async fn len(&self) -> Result<u64, Unavailable> {
+        let lens = try_join_all((0..self.keys.buckets()).map(|bucket| self.len_of(bucket)));
+        Ok(lens.await.map_err(Unavailable)?.into_iter().sum())
+    }
+}

@@ -1,0 +1,216 @@
+//! The push bus: a fixed number of channels, to one of which each room belongs. Step 10 of the way of a gift.
+//!
+//! On one server these are plain channels, in Redis Cluster sharded ones, so that the nodes share them. Every process hears all of
+//! them, its own messages too. After a connection is lost the client subscribes again; what was published meanwhile is lost, and a
+//! failover may deliver a message twice, which its key tells. Bound: `push_capacity` for what waits for the hub: beyond it
+//! publishing here waits, and at sixteen times as much the messages of others are dropped and counted.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use redis::aio::ConnectionManager;
+use redis::cluster_async::ClusterConnection;
+use redis::{ProtocolVersion, PushInfo, PushKind, RedisError, Value};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+use super::super::embedded::stable_hash;
+use super::Settings;
+use super::server::{self, within};
+use crate::domain::{PushMessage, RoomId};
+use crate::ports::push_bus::{PushBus, Unavailable};
+
+/// Messages of other processes that may wait, in multiples of what may wait of one's own.
+const OTHERS_FACTOR: usize = 16;
+
+/// Carries pushes between processes.
+pub struct RedisPushBus {
+    link: Link,
+    prefix: String,
+    channels: u32,
+    call_timeout: Duration,
+    inbox: Arc<Inbox>,
+    /// What has arrived and waits for the hub, until somebody subscribes.
+    arrived: Mutex<Option<mpsc::Receiver<PushMessage>>>,
+    forwarding: Mutex<Option<JoinHandle<()>>>,
+    capacity: usize,
+}
+
+enum Link {
+    Single(ConnectionManager),
+    Cluster(ClusterConnection),
+}
+
+/// Where the connections leave what arrives. They must not wait.
+struct Inbox {
+    sender: mpsc::Sender<PushMessage>,
+    /// How many wait.
+    waiting: watch::Sender<usize>,
+    is_heard: AtomicBool,
+    lost: AtomicU64,
+}
+
+impl std::fmt::Debug for RedisPushBus {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RedisPushBus").field("prefix", &self.prefix).finish_non_exhaustive()
+    }
+}
+
+impl Inbox {
+    /// Takes what a connection has received.
+    fn take(&self, info: PushInfo) {
+        if !matches!(info.kind, PushKind::Message | PushKind::SMessage) || !self.is_heard.load(Ordering::Acquire) {
+            return;
+        }
+        let Some(Value::BulkString(bytes)) = info.data.into_iter().nth(1) else { return };
+        let messages: Vec<PushMessage> = match postcard::from_bytes(&bytes) {
+            Ok(messages) => messages,
+            Err(error) => {
+                tracing::warn!(%error, "a push cannot be read");
+                return;
+            }
+        };
+        for message in messages {
+            // Counted first, so that whoever takes it out finds it counted.
+            self.waiting.send_modify(|waiting| *waiting += 1);
+            if self.sender.try_send(message).is_err() {
+                self.waiting.send_modify(|waiting| *waiting -= 1);
+                let lost = self.lost.fetch_add(1, Ordering::Relaxed) + 1;
+                if lost.is_power_of_two() {
+                    tracing::warn!(lost, "pushes are lost: the hub does not keep up");
+                }
+            }
+        }
+    }
+}
+
+impl RedisPushBus {
+    pub(super) async fn open(settings: &Settings) -> Result<Self, String> {
+        let capacity = settings.push_capacity.max(1);
+        let (sender, arrived) = mpsc::channel(capacity.saturating_mul(OTHERS_FACTOR).min(1 << 24));
+        let inbox =
+            Arc::new(Inbox { sender, waiting: watch::Sender::new(0), is_heard: false.into(), lost: AtomicU64::new(0) });
+        let names = (0..settings.channels).map(|channel| name(&settings.prefix, channel));
+        let link = within(settings.connect_timeout, connect(settings, Arc::clone(&inbox), names)).await?;
+        Ok(Self {
+            link,
+            prefix: settings.prefix.clone(),
+            channels: settings.channels.max(1),
+            call_timeout: settings.call_timeout,
+            inbox,
+            arrived: Mutex::new(Some(arrived)),
+            forwarding: Mutex::default(),
+            capacity,
+        })
+    }
+
+    /// Messages that were lost because the hub of this process did not keep up.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.inbox.lost.load(Ordering::Relaxed)
+    }
+
+    fn channel_of(&self, room: RoomId) -> u32 {
+        // The remainder is below a number of 32 bits.
+        (stable_hash(&room.0.to_le_bytes()) % u64::from(self.channels)) as u32
+    }
+
+    async fn send(&self, channel: u32, messages: &[PushMessage]) -> Result<(), Unavailable> {
+        let encoded = postcard::to_stdvec(messages);
+        let encoded = encoded.map_err(|error| Unavailable(format!("the pushes cannot be encoded: {error}")))?;
+        let sent = async {
+            match &self.link {
+                Link::Single(link) => {
+                    let mut cmd = redis::cmd("PUBLISH");
+                    cmd.arg(name(&self.prefix, channel)).arg(encoded);
+                    cmd.exec_async(&mut link.clone()).await
+                }
+                Link::Cluster(link) => {
+                    let mut cmd = redis::cmd("SPUBLISH");
+                    cmd.arg(name(&self.prefix, channel)).arg(encoded);
+                    cmd.exec_async(&mut link.clone()).await
+                }
+            }
+        };
+        within(self.call_timeout, sent).await.map_err(Unavailable)
+    }
+}
+
+fn name(prefix: &str, channel: u32) -> String {
+    format!("{prefix}:push:{channel}")
+}
+
+/// One connection hears and tells. It subscribes again by itself when it was lost.
+async fn connect(
+    settings: &Settings,
+    inbox: Arc<Inbox>,
+    names: impl Iterator<Item = String>,
+) -> Result<Link, RedisError> {
+    let heard = move |info: PushInfo| {
+        inbox.take(info);
+        Ok::<(), RedisError>(())
+    };
+    if settings.is_cluster {
+        let client =
+            server::cluster(settings, |builder| builder.use_protocol(ProtocolVersion::RESP3).push_sender(heard))?;
+        let mut link = client.get_async_connection().await?;
+        for name in names {
+            link.ssubscribe(name).await?;
+        }
+        return Ok(Link::Cluster(link));
+    }
+    let config = server::reconnecting(settings).set_push_sender(heard).set_automatic_resubscription();
+    let client = server::single(settings, ProtocolVersion::RESP3)?;
+    let mut link = client.get_connection_manager_with_config(config).await?;
+    link.subscribe(names.collect::<Vec<_>>()).await?;
+    Ok(Link::Single(link))
+}
+
+#[async_trait]
+impl PushBus for RedisPushBus {
+    async fn publish(&self, messages: Vec<PushMessage>) -> Result<(), Unavailable> {
+        let mut waiting = self.inbox.waiting.subscribe();
+        if waiting.wait_for(|waiting| *waiting < self.capacity).await.is_err() {
+            return Err(Unavailable("the push hub has stopped".into()));
+        }
+        let mut by_channel: BTreeMap<u32, Vec<PushMessage>> = BTreeMap::new();
+        for message in messages {
+            by_channel.entry(self.channel_of(message.room_id)).or_default().push(message);
+        }
+        for (channel, messages) in by_channel {
+            self.send(channel, &messages).await?;
+        }
+        Ok(())
+    }
+
+    fn subscribe(&self) -> mpsc::Receiver<PushMessage> {
+        let (hub, receiver) = mpsc::channel(self.capacity);
+        let Some(mut arrived) = self.arrived.lock().take() else { return receiver };
+        self.inbox.is_heard.store(true, Ordering::Release);
+        let inbox = Arc::clone(&self.inbox);
+        let forward = async move {
+            while let Some(message) = arrived.recv().await {
+                if hub.send(message).await.is_err() {
+                    break;
+                }
+                inbox.waiting.send_modify(|waiting| *waiting = waiting.saturating_sub(1));
+            }
+            inbox.is_heard.store(false, Ordering::Release);
+            inbox.waiting.send_replace(0);
+        };
+        *self.forwarding.lock() = Some(tokio::spawn(forward));
+        receiver
+    }
+}
+
+impl Drop for RedisPushBus {
+    fn drop(&mut self) {
+        if let Some(forwarding) = self.forwarding.lock().take() {
+            forwarding.abort();
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! The connections: one to each server, shared by all callers, whose commands are pipelined. Whoever waits, waits for a bounded time.
+//!
+//! After a fault a connection is made again with growing pauses; until it stands, calls are refused as unavailable.
+
+use std::time::Duration;
+
+use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use redis::cluster::{ClusterClient, ClusterClientBuilder};
+use redis::cluster_async::ClusterConnection;
+use redis::cluster_routing::{Route, RoutingInfo, SingleNodeRoutingInfo, SlotAddr};
+use redis::{
+    Client, Cmd, ErrorKind, FromRedisValue, IntoConnectionInfo, Pipeline, ProtocolVersion, RedisError, ServerErrorKind,
+    Value,
+};
+
+use super::Settings;
+use super::scripts::Call;
+
+/// Times that the cluster's client asks again by itself, redirections included.
+const CLUSTER_RETRIES: u32 = 5;
+
+/// Cheap to share.
+#[derive(Clone)]
+pub(super) struct Server {
+    link: Link,
+    call_timeout: Duration,
+}
+
+#[derive(Clone)]
+enum Link {
+    Single(ConnectionManager),
+    Cluster(ClusterConnection),
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server").field("is_cluster", &self.is_cluster()).finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    /// Connects, and sees to it that somebody answers.
+    pub(super) async fn open(settings: &Settings) -> Result<Self, String> {
+        let link = within(settings.connect_timeout, async {
+            if settings.is_cluster {
+                Ok(Link::Cluster(cluster(settings, |builder| builder)?.get_async_connection().await?))
+            } else {
+                let client = single(settings, ProtocolVersion::RESP2)?;
+                Ok(Link::Single(client.get_connection_manager_with_config(reconnecting(settings)).await?))
+            }
+        });
+        let link = link.await?;
+        let server = Self { link, call_timeout: settings.call_timeout };
+        server.ask::<Value>(&redis::cmd("PING")).await?;
+        Ok(server)
+    }
+
+    pub(super) fn is_cluster(&self) -> bool {
+        matches!(self.link, Link::Cluster(_))
+    }
+
+    /// Runs a script, which the node is taught if it does not know it.
+    pub(super) async fn run(&self, call: Call) -> Result<Value, String> {
+        let answered = async {
+            match self.send(&call.cmd).await {
+                Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
+                    self.teach(&call).await?;
+                    self.send(&call.cmd).await
+                }
+                answered => answered,
+            }
+        };
+        within(self.call_timeout, answered).await
+    }
+
+    /// One command, whose key decides on the node.
+    pub(super) async fn ask<T: FromRedisValue>(&self, cmd: &Cmd) -> Result<T, String> {
+        let answered = async { redis::from_redis_value(self.send(cmd).await?).map_err(RedisError::from) };
+        within(self.call_timeout, answered).await
+    }
+
+    /// Commands that go over one connection, one after the other, to the master that has this key; the answer to each.
+    pub(super) async fn ask_node(&self, pipeline: Pipeline, key: &str, limit: Duration) -> Result<Vec<Value>, String> {
+        let answered = async {
+            match &self.link {
+                Link::Single(connection) => pipeline.query_async(&mut connection.clone()).await,
+                Link::Cluster(connection) => {
+                    let route = SingleNodeRoutingInfo::SpecificNode(Route::with_key(key, SlotAddr::Master));
+                    let len = pipeline.len();
+                    connection.clone().route_pipeline(pipeline, 0, len, route).await
+                }
+            }
+        };
+        within(limit, answered).await
+    }
+
+    async fn teach(&self, call: &Call) -> Result<(), RedisError> {
+        let mut load = redis::cmd("SCRIPT");
+        load.arg("LOAD").arg(call.script.text);
+        self.send_to(load, &call.key).await.map(drop)
+    }
+
+    async fn send(&self, cmd: &Cmd) -> Result<Value, RedisError> {
+        match &self.link {
+            Link::Single(connection) => cmd.query_async(&mut connection.clone()).await,
+            Link::Cluster(connection) => cmd.query_async(&mut connection.clone()).await,
+        }
+    }
+
+    async fn send_to(&self, cmd: Cmd, key: &str) -> Result<Value, RedisError> {
+        match &self.link {
+            Link::Single(connection) => cmd.query_async(&mut connection.clone()).await,
+            Link::Cluster(connection) => {
+                let route = SingleNodeRoutingInfo::SpecificNode(Route::with_key(key, SlotAddr::Master));
+                connection.clone().route_command(cmd, RoutingInfo::SingleNode(route)).await?.extract_error()
+            }
+        }
+    }
+}
+
+pub(super) async fn within<T>(
+    limit: Duration,
+    answered: impl Future<Output = Result<T, RedisError>>,
+) -> Result<T, String> {
+    match tokio::time::timeout(limit, answered).await {
+        Ok(answered) => answered.map_err(plain),
+        Err(_) => Err(format!("no answer within {limit:?}")),
+    }
+}
+
+/// What happened, in words.
+pub(super) fn plain(error: RedisError) -> String {
+    error.to_string()
+}
+
+pub(super) fn single(settings: &Settings, protocol: ProtocolVersion) -> Result<Client, RedisError> {
+    let url = settings.urls.first().map(String::as_str).unwrap_or_default();
+    let info = url.into_connection_info()?;
+    let redis = info.redis_settings().clone().set_protocol(protocol);
+    Client::open(info.set_redis_settings(redis))
+}
+
+pub(super) fn reconnecting(settings: &Settings) -> ConnectionManagerConfig {
+    ConnectionManagerConfig::new()
+        .set_min_delay(Duration::from_millis(20))
+        .set_max_delay(settings.reconnect_delay_max)
+        .set_number_of_retries(usize::MAX)
+        .set_response_timeout(Some(settings.call_timeout))
+        .set_connection_timeout(Some(settings.connect_timeout))
+}
+
+pub(super) fn cluster(
+    settings: &Settings,
+    more: impl FnOnce(ClusterClientBuilder) -> ClusterClientBuilder,
+) -> Result<ClusterClient, RedisError> {
+    let builder = ClusterClient::builder(settings.urls.iter().map(String::as_str))
+        .retries(CLUSTER_RETRIES)
+        .min_retry_wait(20)
+        .max_retry_wait(u64::try_from(settings.reconnect_delay_max.as_millis()).unwrap_or(u64::MAX))
+        .connection_timeout(settings.connect_timeout)
+        .response_timeout(settings.call_timeout);
+    more(builder).build()
+}

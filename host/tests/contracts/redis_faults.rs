@@ -1,0 +1,236 @@
+//! What Redis itself may do to the cache: forget, restart, cut connections; and numbers that its scripts cannot hold.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use greenroom::adapters::redis::{Durability, Settings};
+use greenroom::domain::{Amount, EventId};
+use greenroom::ports::cache::{Cache, CachedAccount, CommitResult, Error, HoldResult, Write};
+use greenroom::ports::outbox::Outbox;
+use redis::aio::MultiplexedConnection;
+
+use crate::fixture::*;
+use crate::key_space::commit_of;
+use crate::redis_backend::{Backend, RELAY_TTL, begin, join, open_cluster, open_single, single, single_url};
+
+/// A connection of an administrator.
+pub(crate) async fn administrator(url: &str) -> MultiplexedConnection {
+    redis::Client::open(url).unwrap().get_multiplexed_async_connection().await.unwrap()
+}
+
+/// A logical database of the test's own, so that what is done to all of it is done to nobody else.
+pub(crate) fn of_its_own(database: u8) -> Settings {
+    Settings { urls: vec![format!("{}/{database}", single_url())], ..single() }
+}
+
+/// Cuts every connection to a logical database but the administrator's own.
+pub(crate) async fn cut(administrator: &mut MultiplexedConnection, database: u8) -> usize {
+    let list: String = redis::cmd("CLIENT").arg("LIST").query_async(administrator).await.unwrap();
+    let own: u64 = redis::cmd("CLIENT").arg("ID").query_async(administrator).await.unwrap();
+    let mut cut = 0;
+    for client in list.lines().filter(|client| client.contains(&format!(" db={database} "))) {
+        let id: u64 = client.split(' ').next().unwrap().strip_prefix("id=").unwrap().parse().unwrap();
+        if id != own {
+            let killed: u64 =
+                redis::cmd("CLIENT").arg("KILL").arg("ID").arg(id).query_async(administrator).await.unwrap();
+            cut += usize::try_from(killed).unwrap();
+        }
+    }
+    cut
+}
+
+#[tokio::test]
+async fn a_server_that_was_flushed_refuses_until_it_has_recovered() {
+    let backend = begin(of_its_own(8)).await;
+    let cache = &backend.cache;
+    let payer = funded(&**cache, 100).await;
+    held(&**cache, hold_of(payer, "a", 30)).await;
+    let lease = backend.outbox.lease(0, RELAY_TTL).await.unwrap().unwrap();
+    let mut administrator = administrator(&backend.settings.urls[0]).await;
+    redis::cmd("FLUSHDB").exec_async(&mut administrator).await.unwrap();
+    assert_eq!(cache.hold(hold_of(payer, "b", 1)).await.unwrap(), HoldResult::Recovering);
+    assert_eq!(cache.lease(payer).await.unwrap(), None);
+    cache.release(payer, &[event_id("a")], Some(settled(70, 2))).await.unwrap();
+    assert!(!backend.outbox.set_epoch(lease).await.unwrap(), "the lease is lost, too");
+    let page = backend.outbox.read(lease, None, 1, Duration::ZERO).await.unwrap();
+    assert_eq!((page.has_epoch, page.last), (false, None));
+    let again = backend.outbox.lease(0, RELAY_TTL).await.unwrap().unwrap();
+    assert!(again.token > lease.token, "also when the last token is forgotten");
+    backend.outbox.give_back(again).await.unwrap();
+    backend.recover().await;
+    fill(&**cache, payer, 70, 2).await;
+    held(&**cache, hold_of(payer, "b", 70)).await;
+}
+
+#[tokio::test]
+async fn a_step_that_the_server_has_lost_is_not_told_of() {
+    let backend = begin(Settings { durability: Durability::Queued, ..of_its_own(9) }).await;
+    let payer = funded(&*backend.cache, 100).await;
+    let (_, position) = held(&*backend.cache, hold_of(payer, "a", 30)).await;
+    let mut administrator = administrator(&backend.settings.urls[0]).await;
+    redis::cmd("FLUSHDB").exec_async(&mut administrator).await.unwrap();
+    assert!(matches!(backend.cache.durable(position).await, Err(Error::Unavailable(_))));
+}
+
+#[tokio::test]
+async fn a_server_that_has_forgotten_the_scripts_is_taught_them_again() {
+    for backend in [open_single().await, open_cluster().await] {
+        let payer = funded(&*backend.cache, 100).await;
+        held(&*backend.cache, hold_of(payer, "a", 30)).await;
+        for url in &backend.settings.urls {
+            redis::cmd("SCRIPT").arg("FLUSH").exec_async(&mut administrator(url).await).await.unwrap();
+        }
+        held(&*backend.cache, hold_of(payer, "b", 30)).await;
+        backend.cache.release(payer, &[event_id("a"), event_id("b")], Some(settled(40, 2))).await.unwrap();
+        assert_eq!(backend.cache.account(payer).await.unwrap().unwrap().held, Amount(0));
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_was_cut_comes_back_and_no_answer_means_ask_again() {
+    let backend = begin(Settings { call_timeout: Duration::from_secs(2), ..of_its_own(10) }).await;
+    let payer = funded(&*backend.cache, 1_000).await;
+    let mut administrator = administrator(&backend.settings.urls[0]).await;
+    let mut refused = 0;
+    for number in 0..100 {
+        if number % 10 == 5 {
+            assert!(cut(&mut administrator, 10).await > 0);
+        }
+        let hold = hold_of(payer, &number.to_string(), 1);
+        loop {
+            match backend.cache.hold(hold.clone()).await {
+                Ok(HoldResult::Held(..) | HoldResult::Replayed(..)) => break,
+                Err(Error::Unavailable(_)) => refused += 1,
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    assert!(refused < 1_000);
+    assert_eq!(backend.cache.account(payer).await.unwrap().unwrap().held, Amount(100));
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_said_to_be_unavailable() {
+    let settings = Settings {
+        connect_timeout: Duration::from_millis(300),
+        ..Settings::new(vec!["redis://127.0.0.1:1".into()], false)
+    };
+    let refused = greenroom::adapters::redis::open(settings).await;
+    assert!(matches!(refused, Err(greenroom::adapters::redis::Error::Unavailable(_))));
+}
+
+#[tokio::test]
+async fn balances_are_exact_to_the_last_unit_of_64_bits() {
+    let backend = open_single().await;
+    let cache = &backend.cache;
+    for balance in
+        [i64::MAX, i64::MAX - 1, 1 << 53, (1 << 53) + 1, (1 << 53) + 3, 999_999_999_999_999, 1_000_000_000_000_000]
+    {
+        let payer = funded(&**cache, balance).await;
+        let (outcome, _) = held(&**cache, hold_of(payer, "a", 1)).await;
+        assert_eq!(outcome.balance, Amount(balance - 1));
+        if balance < i64::MAX {
+            let result = cache.hold(hold_of(payer, "b", balance)).await.unwrap();
+            assert_eq!(result, HoldResult::Insufficient(Amount(balance - 1)));
+        }
+        let (outcome, _) = held(&**cache, hold_of(payer, "c", balance - 1)).await;
+        assert_eq!(outcome.balance, Amount(0));
+        assert_eq!(cache.hold(hold_of(payer, "d", 1)).await.unwrap(), HoldResult::Insufficient(Amount(0)));
+        assert_eq!(cache.account(payer).await.unwrap().unwrap().held, Amount(balance));
+        cache.release(payer, &[event_id("c")], Some(settled(balance, 1))).await.unwrap();
+        let account = CachedAccount { settled: settled(balance, 1), held: Amount(1) };
+        assert_eq!(cache.account(payer).await.unwrap(), Some(account));
+        cache.release(payer, &[event_id("a")], Some(settled(i64::MIN, i64::MAX))).await.unwrap();
+        let account = CachedAccount { settled: settled(i64::MIN, i64::MAX), held: Amount(0) };
+        assert_eq!(cache.account(payer).await.unwrap(), Some(account));
+        assert_eq!(cache.hold(hold_of(payer, "e", 1)).await.unwrap(), HoldResult::Insufficient(Amount(i64::MIN)));
+    }
+}
+
+#[tokio::test]
+async fn counters_and_scores_are_exact_to_the_last_unit_of_64_bits() {
+    let backend = open_single().await;
+    let (cache, shard) = (&backend.cache, new_shard("p"));
+    let add = |delta, max| Write::Add { key: "c".into(), delta, max, ttl_ms: None };
+    let apply = async |writes| match cache.commit(commit_of(&shard, writes)).await.unwrap() {
+        CommitResult::Applied(numbers, _) => Ok(numbers),
+        CommitResult::LimitReached(index) => Err(index),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(apply(vec![add(i64::MAX, None)]).await, Ok(vec![i64::MAX]));
+    assert_eq!(apply(vec![add(-1, None), add(2, None)]).await, Err(1));
+    assert_eq!(apply(vec![add(-1, None), add(1, Some(i64::MAX - 1))]).await, Err(1));
+    assert_eq!(apply(vec![add(i64::MIN, None)]).await, Ok(vec![-1]));
+    assert_eq!(apply(vec![add(i64::MIN + 1, None), add(-1, None)]).await, Err(1));
+    let scores =
+        [i64::MIN, i64::MIN + 1, -(1 << 53) - 1, -10, -9, -1, 0, 1, 9, 10, (1 << 53) + 1, i64::MAX - 1, i64::MAX];
+    let set = |score: &i64| Write::RankSet { key: "r".into(), member: format!("m{score}").into(), score: *score };
+    apply(scores.iter().map(set).collect()).await.unwrap();
+    let top = cache.top(&shard, "r", 0, 100, NOW_MS).await.unwrap();
+    let mut expected = scores;
+    expected.reverse();
+    assert_eq!(top.iter().map(|place| place.score).collect::<Vec<_>>(), expected);
+    assert!(top.iter().all(|place| *place.member == format!("m{}", place.score)));
+}
+
+/// The reckoning of the scripts against Rust's.
+#[tokio::test]
+async fn the_scripts_reckon_as_rust_does() {
+    let text = include_str!("../../src/adapters/redis/lua/int64.lua").to_owned()
+        + "local a, b = ARGV[1], ARGV[2]
+           return { add(a, b) or '', less(a, b) and 1 or 0, minus(a, is_positive(b) and b or '0') }";
+    let mut administrator = administrator(&single_url()).await;
+    let edges = [i64::MIN, i64::MIN + 1, -(1 << 53), -1_000_000_000_000_000, -999_999_999_999_999, -1, 0, 1, 7];
+    let mut numbers: Vec<i64> = edges.iter().flat_map(|edge| [*edge, edge.saturating_neg()]).collect();
+    numbers.extend((0..40).map(|_| rand::random::<i64>() >> rand::random_range(0..63)));
+    for a in &numbers {
+        let mut pipeline = redis::pipe();
+        numbers.iter().for_each(|b| drop(pipeline.cmd("EVAL").arg(&text).arg(0).arg(*a).arg(*b)));
+        let found: Vec<(String, u8, String)> = pipeline.query_async(&mut administrator).await.unwrap();
+        for (b, (sum, is_less, difference)) in numbers.iter().zip(found) {
+            assert_eq!(sum, a.checked_add(*b).map(|sum| sum.to_string()).unwrap_or_default(), "{a} + {b}");
+            assert_eq!(is_less == 1, a < b, "{a} < {b}");
+            assert_eq!(difference, a.saturating_sub(*b.max(&0)).to_string(), "{a} - {b}");
+        }
+    }
+}
+
+async fn spend(cache: Arc<dyn Cache>, payer: greenroom::domain::Account, process: usize) -> i64 {
+    let mut spent = 0;
+    for number in 0..200 {
+        // Every third event is sent to both processes.
+        let id = if number % 3 == 0 { format!("both-{number}") } else { format!("{process}-{number}") };
+        match cache.hold(hold_of(payer, &id, 1 + number % 4)).await.unwrap() {
+            HoldResult::Held(outcome, _) => spent += outcome.amount.0,
+            HoldResult::Replayed(..) | HoldResult::Insufficient(_) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    spent
+}
+
+async fn two_processes_never_overdraw(backend: Backend) {
+    const BALANCE: i64 = 300;
+    let other = join(&backend.settings).await;
+    let payer = funded(&*backend.cache, BALANCE).await;
+    let one: Arc<dyn Cache> = backend.cache.clone();
+    let spent = tokio::join!(spend(one, payer, 1), spend(other.cache.clone(), payer, 2));
+    assert_eq!(spent.0 + spent.1, BALANCE);
+    assert!(spent.0 > 0 && spent.1 > 0);
+    let open = other.cache.open_holds(payer).await.unwrap();
+    assert_eq!(open.iter().map(|(_, amount)| amount.0).sum::<i64>(), BALANCE);
+    let events: Vec<EventId> = open.into_iter().map(|(event_id, _)| event_id).collect();
+    other.cache.release(payer, &events, Some(settled(0, 2))).await.unwrap();
+    let account = backend.cache.account(payer).await.unwrap().unwrap();
+    assert_eq!((account.settled, account.held), (settled(0, 2), Amount(0)));
+}
+
+#[tokio::test]
+async fn two_processes_on_one_account_never_overdraw() {
+    two_processes_never_overdraw(open_single().await).await;
+}
+
+#[tokio::test]
+async fn two_processes_on_one_account_of_a_cluster_never_overdraw() {
+    two_processes_never_overdraw(open_cluster().await).await;
+}

@@ -1,0 +1,218 @@
+//! What a relay finds in Redis.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use greenroom::adapters::redis::{Durability, Settings};
+use greenroom::domain::Amount;
+use greenroom::ports::cache::{Cache, Commit, CommitResult, Error, HoldResult, Position};
+use greenroom::ports::outbox::{EntryId, Outbox};
+
+use crate::fixture::*;
+use crate::key_space::commit_of;
+use crate::redis_backend::{Backend, RELAY_TTL, begin, cluster, join, single};
+
+const NO_WAIT: Duration = Duration::ZERO;
+
+/// With one bucket, so that everything meets.
+async fn open() -> Backend {
+    begin(Settings { buckets: 1, ..single() }).await
+}
+
+#[tokio::test]
+async fn a_relay_reads_what_was_held_in_order_and_removes_it() {
+    let backend = open().await;
+    let payer = funded(&*backend.cache, 100).await;
+    let mut hold = hold_of(payer, "a", 30);
+    hold.room_id = Some(greenroom::domain::RoomId(7));
+    let (outcome, _) = held(&*backend.cache, hold.clone()).await;
+    let events = vec![told("seen", "k", "x"), told("seen", "k", "y")];
+    let commit = Commit { events: events.clone(), ..commit_of(&new_shard("p"), Vec::new()) };
+    assert!(matches!(backend.cache.commit(commit).await.unwrap(), CommitResult::Applied(..)));
+    assert_eq!(backend.outbox.len().await.unwrap(), 3);
+
+    let lease = backend.outbox.lease(0, RELAY_TTL).await.unwrap().unwrap();
+    let page = backend.outbox.read(lease, None, 10, NO_WAIT).await.unwrap();
+    assert!(page.has_epoch);
+    assert_eq!(page.last.as_ref(), page.entries.last().map(|(id, _)| id));
+    assert!(page.entries.is_sorted_by(|(a, _), (b, _)| a < b));
+    let (first, event) = &page.entries[0];
+    assert_eq!((&event.event_id, &event.payload, event.room_id), (&hold.event_id, &hold.payload, hold.room_id));
+    assert_eq!((&*event.key, event.at_ms), (payer.user_id.to_string().as_str(), NOW_MS));
+    let money = event.held.as_ref().unwrap();
+    assert_eq!((money.payer, money.digest, &money.outcome), (payer, hold.digest, &outcome));
+    assert_eq!(
+        page.entries[1..].iter().map(|(_, event)| &**event).collect::<Vec<_>>(),
+        events.iter().collect::<Vec<_>>()
+    );
+
+    let after = backend.outbox.read(lease, Some(first), 1, NO_WAIT).await.unwrap();
+    assert_eq!(after.entries.len(), 1);
+    assert_eq!(*after.entries[0].1, events[0]);
+    assert!(backend.outbox.remove(lease, first).await.unwrap());
+    assert_eq!(backend.outbox.len().await.unwrap(), 2);
+    let last = page.last.clone().unwrap();
+    assert!(backend.outbox.remove(lease, &last).await.unwrap());
+    let empty = backend.outbox.read(lease, Some(&last), 10, NO_WAIT).await.unwrap();
+    assert!(empty.entries.is_empty());
+    assert_eq!(empty.last, page.last, "what was removed still counts");
+}
+
+#[tokio::test]
+async fn a_relay_that_waits_is_woken_by_a_hold_of_any_process() {
+    let backend = open().await;
+    let other = join(&backend.settings).await;
+    let lease = backend.outbox.lease(0, RELAY_TTL).await.unwrap().unwrap();
+    let mut after: Option<EntryId> = None;
+    for (number, cache) in [&backend.cache, &other.cache].into_iter().enumerate() {
+        let payer = funded(&**cache, 1).await;
+        let wait = Duration::from_secs(20);
+        let (page, _) = tokio::join!(backend.outbox.read(lease, after.as_ref(), 10, wait), async {
+            held(&**cache, hold_of(payer, &number.to_string(), 1)).await
+        });
+        let page = page.unwrap();
+        assert_eq!(page.entries.len(), 1);
+        after = page.last;
+    }
+}
+
+#[tokio::test]
+async fn a_lease_is_had_by_one_and_a_lost_one_can_do_nothing() {
+    let backend = open().await;
+    let outbox = &backend.outbox;
+    let old = outbox.lease(0, Duration::from_millis(1)).await.unwrap().unwrap();
+    let mut taken = None;
+    while taken.is_none() {
+        taken = outbox.lease(0, RELAY_TTL).await.unwrap();
+    }
+    let new = taken.unwrap();
+    assert!(new.token > old.token);
+    assert_eq!(outbox.lease(0, RELAY_TTL).await.unwrap(), None, "somebody has it");
+    let payer = funded(&*backend.cache, 1).await;
+    held(&*backend.cache, hold_of(payer, "a", 1)).await;
+    let last = outbox.read(new, None, 1, NO_WAIT).await.unwrap().last.unwrap();
+    assert!(!outbox.renew(old, RELAY_TTL).await.unwrap());
+    assert!(!outbox.remove(old, &last).await.unwrap());
+    outbox.drop_epoch(old).await.unwrap();
+    outbox.give_back(old).await.unwrap();
+    let page = outbox.read(new, None, 1, NO_WAIT).await.unwrap();
+    assert!(page.has_epoch && page.entries.len() == 1);
+    assert!(outbox.renew(new, RELAY_TTL).await.unwrap());
+    outbox.give_back(new).await.unwrap();
+    assert!(outbox.lease(0, RELAY_TTL).await.unwrap().unwrap().token > new.token);
+}
+
+#[tokio::test]
+async fn without_its_epoch_a_bucket_refuses_until_it_has_recovered_and_then_loads_anew() {
+    let backend = open().await;
+    let (cache, outbox) = (&backend.cache, &backend.outbox);
+    let payer = funded(&**cache, 100).await;
+    let (outcome, position) = held(&**cache, hold_of(payer, "a", 30)).await;
+    let lease = outbox.lease(0, RELAY_TTL).await.unwrap().unwrap();
+    outbox.drop_epoch(lease).await.unwrap();
+    assert_eq!(cache.hold(hold_of(payer, "b", 1)).await.unwrap(), HoldResult::Recovering);
+    let known = HoldResult::Replayed(outcome, position);
+    assert_eq!(cache.hold(hold_of(payer, "a", 30)).await.unwrap(), known, "what is known is known");
+    let commit = commit_of(&new_shard("p"), Vec::new());
+    assert!(matches!(cache.commit(commit).await, Err(Error::Unavailable(_))));
+    assert_eq!(cache.account(payer).await.unwrap(), None, "its balance may be too high");
+    assert_eq!(cache.lease(payer).await.unwrap(), None, "the database does not know what is on its way");
+    assert_eq!(cache.accounts().await.unwrap(), []);
+    assert!(outbox.set_epoch(lease).await.is_err(), "an event has yet to be relayed");
+    let last = outbox.read(lease, None, 1, NO_WAIT).await.unwrap().last.unwrap();
+    assert!(outbox.remove(lease, &last).await.unwrap());
+    assert!(outbox.set_epoch(lease).await.unwrap());
+    assert_eq!(cache.hold(hold_of(payer, "b", 1)).await.unwrap(), HoldResult::Miss);
+    fill(&**cache, payer, 70, 2).await;
+    assert_eq!(cache.hold(hold_of(payer, "b", 71)).await.unwrap(), HoldResult::Insufficient(Amount(70)));
+}
+
+#[tokio::test]
+async fn a_load_that_began_before_the_epoch_does_not_end_after_it() {
+    let backend = open().await;
+    let account = new_account();
+    let lease = backend.cache.lease(account).await.unwrap().unwrap();
+    let relay = backend.outbox.lease(0, RELAY_TTL).await.unwrap().unwrap();
+    backend.outbox.drop_epoch(relay).await.unwrap();
+    assert!(backend.outbox.set_epoch(relay).await.unwrap());
+    assert!(!backend.cache.fill(account, lease, Some(settled(10, 1))).await.unwrap());
+}
+
+#[tokio::test]
+async fn outcomes_are_complete_since_the_latest_epoch_and_for_no_event_without_one() {
+    let backend = begin(single()).await;
+    let since_ms = backend.cache.outcomes_complete_since_ms().await.unwrap();
+    let now_ms =
+        u64::try_from(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis()).unwrap();
+    // The epoch is seconds old; five minutes are for clients' clocks, one for ours.
+    assert!(since_ms > now_ms + 300_000 && since_ms < now_ms + 400_000, "{since_ms} at {now_ms}");
+    let lease = backend.outbox.lease(1, RELAY_TTL).await.unwrap().unwrap();
+    backend.outbox.drop_epoch(lease).await.unwrap();
+    let other = join(&backend.settings).await;
+    assert_eq!(other.cache.outcomes_complete_since_ms().await.unwrap(), u64::MAX);
+}
+
+#[tokio::test]
+async fn a_full_outbox_refuses_and_changes_nothing() {
+    let backend = begin(Settings { buckets: 1, outbox_len_max: 2, ..single() }).await;
+    let cache = &backend.cache;
+    let payer = funded(&**cache, 100).await;
+    held(&**cache, hold_of(payer, "a", 1)).await;
+    let shard = new_shard("p");
+    let mut commit = commit_of(
+        &shard,
+        vec![greenroom::ports::cache::Write::Add { key: "n".into(), delta: 1, max: None, ttl_ms: None }],
+    );
+    commit.events = vec![told("seen", "k", "x"), told("seen", "k", "y")];
+    assert!(matches!(cache.commit(commit.clone()).await, Err(Error::Full(_))));
+    assert_eq!(cache.counter(&shard, "n", NOW_MS).await.unwrap(), 0);
+    commit.events.pop();
+    cache.commit(commit).await.unwrap();
+    assert!(matches!(cache.hold(hold_of(payer, "b", 1)).await, Err(Error::Full(_))));
+    assert_eq!(cache.account(payer).await.unwrap().unwrap().held, Amount(1));
+    let lease = backend.outbox.lease(0, RELAY_TTL).await.unwrap().unwrap();
+    let first = backend.outbox.read(lease, None, 1, NO_WAIT).await.unwrap().entries.remove(0).0;
+    assert!(backend.outbox.remove(lease, &first).await.unwrap());
+    held(&**cache, hold_of(payer, "b", 1)).await;
+}
+
+#[tokio::test]
+async fn a_queued_answer_waits_for_the_relay() {
+    let backend = begin(Settings { buckets: 1, durability: Durability::Queued, ..single() }).await;
+    let cache = Arc::clone(&backend.cache);
+    let payer = funded(&*cache, 100).await;
+    let (_, first) = held(&*cache, hold_of(payer, "a", 1)).await;
+    let (_, second) = held(&*cache, hold_of(payer, "b", 1)).await;
+    assert!(Position(0) < first && first < second);
+    let waiting = tokio::spawn({
+        let cache = Arc::clone(&cache);
+        async move { cache.durable(first).await }
+    });
+    let lease = backend.outbox.lease(0, RELAY_TTL).await.unwrap().unwrap();
+    let entries = backend.outbox.read(lease, None, 10, NO_WAIT).await.unwrap().entries;
+    assert!(!waiting.is_finished());
+    assert!(backend.outbox.remove(lease, &entries[0].0).await.unwrap());
+    waiting.await.unwrap().unwrap();
+    let impatient = tokio::time::timeout(Duration::from_millis(50), cache.durable(second)).await;
+    assert!(impatient.is_err(), "the second is still in the outbox");
+    assert!(backend.outbox.remove(lease, &entries[1].0).await.unwrap());
+    cache.durable(second).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_replicated_answer_needs_its_replicas() {
+    let wait = Duration::from_millis(200);
+    let one = Durability::Replicated { replicas: 1, timeout: Duration::from_secs(20) };
+    let many = Durability::Replicated { replicas: 5, timeout: wait };
+    for (durability, is_enough) in [(one, true), (many, false)] {
+        let backend = begin(Settings { durability, ..cluster() }).await;
+        let payer = funded(&*backend.cache, 10).await;
+        let (_, position) = held(&*backend.cache, hold_of(payer, "a", 1)).await;
+        let (_, again) = match backend.cache.hold(hold_of(payer, "a", 1)).await.unwrap() {
+            HoldResult::Replayed(outcome, position) => (outcome, position),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(position, again);
+        assert_eq!(backend.cache.durable(position).await.is_ok(), is_enough);
+    }
+}

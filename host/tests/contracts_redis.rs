@@ -1,0 +1,43 @@
+//! The contracts of cache and push bus over Redis and Redis Cluster, and what only this adapter promises.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+#[path = "contracts/cache.rs"]
+#[macro_use]
+mod cache;
+#[path = "contracts/fixture.rs"]
+#[expect(dead_code, reason = "the queue needs more of it")]
+mod fixture;
+#[path = "contracts/key_space.rs"]
+mod key_space;
+#[path = "contracts/push_bus.rs"]
+#[macro_use]
+mod push_bus;
+#[path = "contracts/redis.rs"]
+mod redis_backend;
+#[path = "contracts/redis_bus.rs"]
+mod redis_bus;
+#[path = "contracts/redis_faults.rs"]
+mod redis_faults;
+#[path = "contracts/redis_outbox.rs"]
+mod redis_outbox;
+
+mod of_the_cache_in_redis {
+    cache_contracts!(crate::redis_backend::open_single);
+}
+
+mod of_the_cache_in_redis_cluster {
+    cache_contracts!(crate::redis_backend::open_cluster);
+}
+
+mod of_the_cache_with_replicas {
+    cache_contracts!(crate::redis_backend::open_replicated);
+}
+
+mod of_the_push_bus_in_redis {
+    push_bus_contracts!(crate::redis_backend::open_single);
+}
+
+mod of_the_push_bus_in_redis_cluster {
+    push_bus_contracts!(crate::redis_backend::open_cluster);
+}
