@@ -1,4 +1,5 @@
 //! Implementations of the ports. They hold no business rules; only the composition root names them.
 
 pub mod embedded;
+mod sql;
 pub mod sqlite;
