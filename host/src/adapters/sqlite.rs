@@ -17,7 +17,6 @@ mod differences;
 mod error;
 mod gate;
 mod ledger;
-mod plan;
 mod plugins;
 mod post;
 mod records;

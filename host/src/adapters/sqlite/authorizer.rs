@@ -1,9 +1,6 @@
 //! What a plugin's SQL may touch, asked of SQLite itself: while a statement is prepared, SQLite reports every table, column and
 //! function in it, and each is allowed or refused here. Nothing is run.
 //!
-//! A table belongs to a plugin when its name is the plugin's, or begins with it and `_`. Names of plugins have no `_`, so no
-//! plugin's tables can be taken for another's; the host's own tables are excepted by name.
-//!
 //! This is the only module with `unsafe`: the driver gives no other way to prepare without running. It uses the connection's
 //! handle only while the driver has it locked, and leaves no pointer behind.
 
@@ -13,20 +10,8 @@ use std::ptr;
 use libsqlite3_sys as ffi;
 use sqlx::sqlite::LockedSqliteHandle;
 
-const HOST_TABLES: [&str; 12] = [
-    "audit",
-    "binding",
-    "dead_letter",
-    "entry",
-    "event",
-    "plugin",
-    "plugin_code_range",
-    "plugin_schema",
-    "retry",
-    "room",
-    "user_asset",
-    "user_asset_record",
-];
+use crate::adapters::sql::plugin_tables::owns;
+
 const TABLE_FUNCTIONS: [&str; 2] = ["json_each", "json_tree"];
 // `randomblob` and `zeroblob` make as many bytes as they are asked for.
 const FUNCTIONS_DENIED: [&str; 5] = ["fts3_tokenizer", "load_extension", "randomblob", "writefile", "zeroblob"];
@@ -48,14 +33,6 @@ pub(super) struct Checked {
     pub reads: bool,
     /// How many parameters it takes.
     pub params: usize,
-}
-
-/// Whether the name is that of a plugin's own table.
-pub(super) fn owns(plugin: &str, table: &str) -> bool {
-    let table = table.to_ascii_lowercase();
-    let own = table.strip_prefix(plugin).is_some_and(|rest| rest.is_empty() || rest.starts_with('_'));
-    let reserved = table.starts_with("sqlite_") || table.starts_with("_sqlx") || HOST_TABLES.contains(&table.as_str());
-    own && !reserved
 }
 
 /// Prepares one statement and throws it away.

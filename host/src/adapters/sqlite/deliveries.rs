@@ -7,12 +7,13 @@ use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{AssertSqlSafe, Row, SqliteConnection};
 
-use crate::domain::{Account, AssetType, Event, EventId, Held, RoomId, UserId};
+use crate::adapters::sql::columns::{
+    at_most, read_digest, read_event_id, read_outcome, signed, unsigned, write_outcome,
+};
+use crate::domain::{Account, AssetType, Event, Held, RoomId, UserId};
 use crate::ports::db::{DeadLetter, Deliveries, Error, Retry};
 
-use super::post::signed;
-use super::rooms::{at_most, unsigned};
-use super::{Sqlite, error, gate};
+use super::{Sqlite, error};
 
 const EVENT: &str = "event_id, topic, \"key\", room_id, created_at, payer_id, asset_type, digest, outcome, payload";
 const PLACE: &str = "consumer_group, \"partition\", \"offset\"";
@@ -169,7 +170,7 @@ fn bind_event<'q>(query: Statement<'q>, event: &Event) -> Result<Statement<'q>, 
         .bind(held.map(|held| held.payer.user_id.0))
         .bind(held.map(|held| held.payer.asset_type.0))
         .bind(held.map(|held| held.digest.0.to_vec()))
-        .bind(held.map(|held| gate::write_outcome(&held.outcome)).transpose()?)
+        .bind(held.map(|held| write_outcome(&held.outcome)).transpose()?)
         .bind(event.payload.to_vec()))
 }
 
@@ -180,7 +181,7 @@ fn read_event(row: &SqliteRow) -> Result<Event, Error> {
     let room_id: Option<i64> = row.try_get(3).map_err(error::of)?;
     let payload: Vec<u8> = row.try_get(9).map_err(error::of)?;
     Ok(Event {
-        event_id: EventId::new(event_id).map_err(|fault| error::corrupt(format_args!("`{event_id}`: {fault}")))?,
+        event_id: read_event_id(event_id)?,
         topic: topic.into(),
         key: key.into(),
         room_id: room_id.map(RoomId),
@@ -195,7 +196,7 @@ fn read_held(row: &SqliteRow) -> Result<Option<Held>, Error> {
     let payer = Account { user_id: UserId(user_id), asset_type: AssetType(row.try_get(6).map_err(error::of)?) };
     let digest: &[u8] = row.try_get(7).map_err(error::of)?;
     let outcome: &[u8] = row.try_get(8).map_err(error::of)?;
-    Ok(Some(Held { payer, digest: gate::read_digest(digest)?, outcome: gate::read_outcome(outcome)? }))
+    Ok(Some(Held { payer, digest: read_digest(digest)?, outcome: read_outcome(outcome)? }))
 }
 
 fn read_retry(row: &SqliteRow) -> Result<Retry, Error> {

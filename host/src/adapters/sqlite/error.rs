@@ -29,8 +29,3 @@ fn primary_code(error: &sqlx::Error) -> Option<i32> {
     let extended: i32 = error.as_database_error()?.code()?.parse().ok()?;
     Some(extended & 0xff)
 }
-
-/// A row holds what this program never wrote.
-pub(super) fn corrupt(what: impl std::fmt::Display) -> Error {
-    Error::Refused(format!("a row is damaged: {what}"))
-}

@@ -3,13 +3,13 @@
 use async_trait::async_trait;
 use sqlx::{Row, SqliteConnection};
 
+use crate::adapters::sql::plan::Key;
 use crate::domain::{Account, Amount, AssetType, ContentDigest, EventId, EventTime, Outcome, Posting, UserId};
 use crate::ports::cache::Settled;
 use crate::ports::db::{Difference, Error, Ledger, PostResult, Posted, PostedEvent, Record, RecordCursor};
 
-use super::gate::{self, Key};
 use super::post::{self, Voided};
-use super::{Sqlite, differences, error, records};
+use super::{Sqlite, differences, error, gate, records};
 
 #[async_trait]
 impl Ledger for Sqlite {
@@ -55,7 +55,7 @@ impl Ledger for Sqlite {
     async fn known(&self, events: &[(UserId, EventId)]) -> Result<Vec<bool>, Error> {
         let asked: Vec<(UserId, &EventId)> = events.iter().map(|(payer, event_id)| (*payer, event_id)).collect();
         let known = gate::find(&mut *self.read().await?, &asked).await?;
-        Ok(asked.iter().map(|(payer, event_id)| known.contains_key(&Key::new(*payer, event_id))).collect())
+        Ok(asked.iter().map(|(payer, event_id)| known.contains_key(&Key::new(*payer, event_id.as_str()))).collect())
     }
 
     async fn records(

@@ -5,10 +5,9 @@ use semver::Version;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
+use crate::adapters::sql::columns::{read_version, signed, unsigned};
 use crate::ports::db::{Error, Plugins, StoredPlugin};
 
-use super::post::signed;
-use super::rooms::{read_version, unsigned};
 use super::{Sqlite, error};
 
 // The host's own problem codes end below; each plugin's name gets the next thousand.

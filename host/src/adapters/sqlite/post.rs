@@ -7,13 +7,13 @@ use std::collections::BTreeMap;
 
 use sqlx::{Row, SqliteConnection};
 
+use crate::adapters::sql::columns::{signed, write_outcome};
+use crate::adapters::sql::plan::{Key, Plan, State};
 use crate::domain::{Account, Amount, AssetType, ContentDigest, Entry, EventId, EventTime, Outcome, Posting, UserId};
 use crate::ports::cache::Settled;
 use crate::ports::db::{Error, PostResult, Posted};
 
-use super::gate::{self, Key};
-use super::plan::{Plan, State};
-use super::{Sqlite, bulk, error, ledger};
+use super::{Sqlite, bulk, error, gate, ledger};
 
 /// Writes the postings that are new. See the port.
 pub(super) async fn post(db: &Sqlite, batch: &[Posting]) -> Result<Posted, Error> {
@@ -49,7 +49,7 @@ pub(super) async fn void(db: &Sqlite, event: Voided<'_>) -> Result<(PostResult, 
     let payer = event.payer.user_id;
     let known = gate::find(&mut tx, &[(payer, event.event_id)]).await?;
     let settled = ledger::account(&mut tx, event.payer).await?;
-    if let Some(gate) = known.get(&Key::new(payer, event.event_id)) {
+    if let Some(gate) = known.get(&Key::new(payer, event.event_id.as_str())) {
         tx.rollback().await;
         return Ok((gate.repeated(event.digest), settled));
     }
@@ -59,18 +59,13 @@ pub(super) async fn void(db: &Sqlite, event: Voided<'_>) -> Result<(PostResult, 
         .bind(event.event_id.as_str())
         .bind(payer.0)
         .bind(event.digest.0.to_vec())
-        .bind(event.outcome.map(gate::write_outcome).transpose()?)
+        .bind(event.outcome.map(write_outcome).transpose()?)
         .bind(signed(event.at_ms)?)
         .execute(&mut *tx)
         .await
         .map_err(error::of)?;
     tx.commit().await.map_err(error::of)?;
     Ok((PostResult::Posted, settled))
-}
-
-/// A number that SQLite can hold.
-pub(super) fn signed(number: u64) -> Result<i64, Error> {
-    i64::try_from(number).map_err(|_| Error::Refused(format!("{number} does not fit in 63 bits")))
 }
 
 async fn read_accounts(
@@ -121,7 +116,7 @@ async fn write_events(connection: &mut SqliteConnection, first: i64, fresh: &[&P
                 .bind(posting.payer.0)
                 .bind(posting.digest.0.to_vec())
                 .bind(false)
-                .bind(posting.outcome.as_ref().map(gate::write_outcome).transpose()?)
+                .bind(posting.outcome.as_ref().map(write_outcome).transpose()?)
                 .bind(posting.biz_id.as_str())
                 .bind(posting.biz_type)
                 .bind(posting.obj_id.as_str())

@@ -6,7 +6,8 @@
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
-use crate::domain::{Account, Amount, AssetType, EventId, Part, UserId};
+use crate::adapters::sql::columns::{read_event_id, read_part, unsigned};
+use crate::domain::{Account, Amount, AssetType, UserId};
 use crate::ports::db::{Error, Record, RecordCursor};
 
 use super::error;
@@ -83,18 +84,11 @@ impl Place {
 }
 
 fn read(user: UserId, row: &SqliteRow) -> Result<Record, Error> {
-    let part = match row.try_get(1).map_err(error::of)? {
-        1_i64 => Part::Payer,
-        2 => Part::Receiver,
-        3 => Part::System,
-        other => return Err(error::corrupt(format_args!("entry with part {other}"))),
-    };
     let event_id: &str = row.try_get(4).map_err(error::of)?;
-    let at_ms: i64 = row.try_get(11).map_err(error::of)?;
     Ok(Record {
-        event_id: EventId::new(event_id).map_err(|fault| error::corrupt(format_args!("`{event_id}`: {fault}")))?,
+        event_id: read_event_id(event_id)?,
         payer: UserId(row.try_get(5).map_err(error::of)?),
-        part,
+        part: read_part(row.try_get(1).map_err(error::of)?)?,
         account: Account { user_id: user, asset_type: AssetType(row.try_get(2).map_err(error::of)?) },
         delta: Amount(row.try_get(3).map_err(error::of)?),
         biz_id: row.try_get(6).map_err(error::of)?,
@@ -102,6 +96,6 @@ fn read(user: UserId, row: &SqliteRow) -> Result<Record, Error> {
         obj_id: row.try_get(8).map_err(error::of)?,
         event_type: row.try_get(9).map_err(error::of)?,
         record_json: row.try_get(10).map_err(error::of)?,
-        at_ms: u64::try_from(at_ms).map_err(|_| error::corrupt(format_args!("event `{event_id}` at {at_ms}")))?,
+        at_ms: unsigned(row.try_get(11).map_err(error::of)?)?,
     })
 }

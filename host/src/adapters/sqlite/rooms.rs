@@ -2,14 +2,13 @@
 
 use async_trait::async_trait;
 use semver::Version;
-use serde_json::Value;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
+use crate::adapters::sql::columns::{at_most, corrupt, read_json, read_version, signed, unsigned};
 use crate::domain::{RoomId, StreamId, UserId};
 use crate::ports::db::{AuditEntry, BindingRow, Error, RoomChange, RoomRow, Rooms, StreamRow};
 
-use super::post::signed;
 use super::transaction::Transaction;
 use super::{Sqlite, error};
 
@@ -174,21 +173,6 @@ impl Rooms for Sqlite {
     }
 }
 
-/// A limit as SQLite takes it.
-pub(super) fn at_most(limit: usize) -> i64 {
-    i64::try_from(limit).unwrap_or(i64::MAX)
-}
-
-/// A time as it was stored.
-pub(super) fn unsigned(number: i64) -> Result<u64, Error> {
-    u64::try_from(number).map_err(|_| error::corrupt(format_args!("{number} is below zero")))
-}
-
-/// A version as it was stored.
-pub(super) fn read_version(text: &str) -> Result<Version, Error> {
-    text.parse().map_err(|fault| error::corrupt(format_args!("version `{text}`: {fault}")))
-}
-
 fn joined(head: &str, tail: &str) -> sqlx::AssertSqlSafe<String> {
     sqlx::AssertSqlSafe(format!("{head}{tail}"))
 }
@@ -240,8 +224,7 @@ fn read_room(row: &SqliteRow) -> Result<RoomRow, Error> {
     Ok(RoomRow {
         room_id: RoomId(row.try_get(0).map_err(error::of)?),
         title: row.try_get(1).map_err(error::of)?,
-        streamers: serde_json::from_str(streamers)
-            .map_err(|fault| error::corrupt(format_args!("streamers: {fault}")))?,
+        streamers: serde_json::from_str(streamers).map_err(|fault| corrupt(format_args!("streamers: {fault}")))?,
         created_at_ms: unsigned(row.try_get(3).map_err(error::of)?)?,
         stream: stream.transpose()?,
         version: row.try_get(4).map_err(error::of)?,
@@ -271,8 +254,4 @@ fn read_audit(row: &SqliteRow) -> Result<AuditEntry, Error> {
         from: read_json(row.try_get(5).map_err(error::of)?)?,
         to: read_json(row.try_get(6).map_err(error::of)?)?,
     })
-}
-
-fn read_json(text: &str) -> Result<Value, Error> {
-    serde_json::from_str(text).map_err(|fault| error::corrupt(format_args!("JSON: {fault}")))
 }

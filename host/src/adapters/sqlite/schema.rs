@@ -2,13 +2,11 @@
 
 use sqlx::{AssertSqlSafe, SqliteConnection};
 
+use crate::adapters::sql::plugin_tables::{begins_as_schema, owns};
 use crate::ports::db::Error;
 
-use super::authorizer::{self, Purpose, owns};
+use super::authorizer::{self, Purpose};
 use super::{Sqlite, error};
-
-const BEGINNINGS: [&str; 3] =
-    ["create table if not exists ", "create index if not exists ", "create unique index if not exists "];
 
 /// Runs the schema statements that were not run before, all or none. See the port.
 pub(super) async fn migrate(db: &Sqlite, plugin: &str, schema: &[String]) -> Result<(), Error> {
@@ -29,10 +27,7 @@ pub(super) async fn migrate(db: &Sqlite, plugin: &str, schema: &[String]) -> Res
 }
 
 async fn create(connection: &mut SqliteConnection, plugin: &str, sql: &str) -> Result<(), Error> {
-    let words = sql.split_ascii_whitespace().collect::<Vec<_>>().join(" ").to_ascii_lowercase();
-    if !BEGINNINGS.iter().any(|beginning| words.starts_with(beginning)) {
-        return Err(Error::Refused("it must be CREATE TABLE IF NOT EXISTS or CREATE INDEX IF NOT EXISTS".into()));
-    }
+    begins_as_schema(sql).map_err(Error::Refused)?;
     let mut handle = connection.lock_handle().await.map_err(error::of)?;
     let checked = authorizer::check(&mut handle, plugin, sql, Purpose::Schema);
     drop(handle);

@@ -8,13 +8,12 @@ use sqlx::{AssertSqlSafe, Row, SqliteConnection, TypeInfo, ValueRef};
 use std::sync::Arc;
 use tokio::time::timeout;
 
+use crate::adapters::sql::plugin_tables::begins_as_statement;
 use crate::ports::db::{Error, Statements, Step, TransactError, Value};
 
 use super::authorizer::{self, Checked, Purpose};
 use super::deadline::Deadline;
 use super::{STATEMENT_TIME_MAX, Sqlite, WAIT_MAX, error, schema};
-
-const VERBS: [&str; 7] = ["delete", "insert", "replace", "select", "update", "values", "with"];
 
 #[async_trait]
 impl Statements for Sqlite {
@@ -94,10 +93,7 @@ impl Sqlite {
         if let Some(checked) = self.checked.get(&key) {
             return Ok(checked);
         }
-        let verb = sql.split_ascii_whitespace().next().unwrap_or_default().to_ascii_lowercase();
-        if !VERBS.contains(&verb.as_str()) {
-            return Err(Error::Refused(format!("a statement begins with one of {}", VERBS.join(", "))));
-        }
+        begins_as_statement(sql).map_err(Error::Refused)?;
         let mut connection = self.plugin_readers.acquire().await.map_err(error::of)?;
         let mut handle = connection.lock_handle().await.map_err(error::of)?;
         let checked = authorizer::check(&mut handle, plugin, sql, Purpose::Rows).map_err(Error::Refused)?;

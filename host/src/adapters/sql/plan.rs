@@ -1,16 +1,75 @@
 //! What a batch does to the accounts, worked out before anything is written. Pure.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
-use crate::domain::{Account, Amount, Entry, EventTime, Overflow, Posting};
+use crate::domain::{Account, Amount, ContentDigest, Entry, EventTime, Overflow, Posting, UserId};
 use crate::ports::cache::Settled;
 use crate::ports::db::PostResult;
 
-use super::gate::{Gate, Key};
+/// Payer and event id: the key of the gate.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(in crate::adapters) struct Key {
+    event_id: Arc<str>,
+    payer: UserId,
+}
+
+impl Key {
+    /// The key of a posting.
+    pub(in crate::adapters) fn of(posting: &Posting) -> Self {
+        Self::new(posting.payer, posting.event_id.as_str())
+    }
+
+    /// The key of an event.
+    pub(in crate::adapters) fn new(payer: UserId, event_id: &str) -> Self {
+        Self { payer, event_id: event_id.into() }
+    }
+}
+
+/// A known event.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::adapters) struct Gate {
+    /// Tells a repetition from a reuse.
+    pub digest: ContentDigest,
+    /// Whether it was voided rather than posted.
+    pub voided: bool,
+}
+
+impl Gate {
+    /// What becomes of a posting of an event that is known.
+    pub(in crate::adapters) fn repeated(&self, digest: ContentDigest) -> PostResult {
+        match (self.digest == digest, self.voided) {
+            (false, _) => PostResult::Conflict,
+            (true, true) => PostResult::Voided,
+            (true, false) => PostResult::Duplicate,
+        }
+    }
+}
+
+/// Decides each posting in order: those that are known, or came before in the batch, by what is known of them; the others by
+/// `add`.
+pub(in crate::adapters) fn decide<'a>(
+    batch: &'a [Posting],
+    mut known: HashMap<Key, Gate>,
+    mut add: impl FnMut(&'a Posting) -> PostResult,
+) -> Vec<PostResult> {
+    let decide = |posting: &'a Posting| {
+        let key = Key::of(posting);
+        if let Some(gate) = known.get(&key) {
+            return gate.repeated(posting.digest);
+        }
+        let result = add(posting);
+        if result == PostResult::Posted {
+            known.insert(key, Gate { digest: posting.digest, voided: false });
+        }
+        result
+    };
+    batch.iter().map(decide).collect()
+}
 
 /// An account while the batch is worked out.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct State {
+pub(in crate::adapters) struct State {
     /// Balance with the batch's entries, version before the batch.
     pub settled: Settled,
     /// Whether the database has a row of it.
@@ -26,7 +85,7 @@ impl Default for State {
 }
 
 /// What is to be written, and what is to be said.
-pub(super) struct Plan<'a> {
+pub(in crate::adapters) struct Plan<'a> {
     /// One for each posting, in order.
     pub results: Vec<PostResult>,
     /// The postings to write, in order.
@@ -37,24 +96,18 @@ pub(super) struct Plan<'a> {
 
 impl<'a> Plan<'a> {
     /// Decides each posting in order, against what the database knows and what came before it in the batch.
-    pub(super) fn of(batch: &'a [Posting], mut known: HashMap<Key, Gate>, accounts: BTreeMap<Account, State>) -> Self {
-        let mut plan = Self { results: Vec::with_capacity(batch.len()), fresh: Vec::new(), accounts };
-        for posting in batch {
-            let key = Key::of(posting);
-            let result = match known.get(&key) {
-                Some(gate) => gate.repeated(posting.digest),
-                None => plan.add(posting),
-            };
-            if result == PostResult::Posted {
-                known.insert(key, Gate { digest: posting.digest, voided: false });
-            }
-            plan.results.push(result);
-        }
+    pub(in crate::adapters) fn of(
+        batch: &'a [Posting],
+        known: HashMap<Key, Gate>,
+        accounts: BTreeMap<Account, State>,
+    ) -> Self {
+        let mut plan = Self { results: Vec::new(), fresh: Vec::new(), accounts };
+        plan.results = decide(batch, known, |posting| plan.add(posting));
         plan
     }
 
     /// The accounts as they are after the batch, in ascending order; those that do not exist are left out.
-    pub(super) fn settled(&self) -> Vec<(Account, Settled)> {
+    pub(in crate::adapters) fn settled(&self) -> Vec<(Account, Settled)> {
         let exists = |state: &State| state.stored || state.touched_at.is_some();
         self.accounts
             .iter()
@@ -102,7 +155,7 @@ impl<'a> Plan<'a> {
 
 impl State {
     /// Balance and version as they are after the batch.
-    pub(super) fn after(&self) -> Settled {
+    pub(in crate::adapters) fn after(&self) -> Settled {
         let step = i64::from(self.touched_at.is_some());
         Settled { version: self.settled.version.saturating_add(step), ..self.settled }
     }
