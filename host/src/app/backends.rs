@@ -41,7 +41,11 @@ impl Backends {
     pub(super) async fn open(config: &Config) -> Result<Self, Error> {
         std::fs::create_dir_all(&config.data_dir)
             .map_err(|source| Error::DataDir { path: config.data_dir.clone(), source })?;
-        if config.distributed.enabled { distributed::open(&config.distributed).await } else { embedded::open(config).await }
+        if config.distributed.enabled {
+            distributed::open(&config.distributed).await
+        } else {
+            embedded::open(config).await
+        }
     }
 
     pub(super) fn reconciler(&self) -> Reconciler {

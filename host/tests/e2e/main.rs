@@ -3,6 +3,7 @@
 
 mod concurrency;
 mod crash;
+mod distributed;
 mod errors;
 mod events;
 mod faults;

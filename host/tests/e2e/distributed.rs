@@ -1,0 +1,212 @@
+//! Several host processes over one Redis, Kafka and PostgreSQL.
+
+use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Connection, Executor};
+use tempfile::TempDir;
+
+use crate::support::{Client, GOLD, ROOM, STREAMER, Server, event_id, gift, gifts, only};
+
+const PAYERS: [i64; 6] = [1001, 1002, 1003, 1004, 1005, 1006];
+const SECRET: &str = "a secret that all hosts of a test share";
+
+/// A Redis prefix, Kafka topics and a database that no other test has.
+struct Site {
+    database: String,
+    environment: Vec<(&'static str, String)>,
+}
+
+fn variable(name: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| panic!("set {name}, or run `cargo xtask test`, which starts the server"))
+}
+
+impl Site {
+    async fn open() -> Self {
+        let database = format!("greenroom_{}", uuid::Uuid::now_v7().simple());
+        let server = variable("GREENROOM_TEST_POSTGRES_URL");
+        let mut admin = PgConnection::connect(&server).await.unwrap();
+        admin.execute(AssertSqlSafe(format!("CREATE DATABASE {database}"))).await.unwrap();
+        admin.close().await.unwrap();
+        let (head, _) = server.rsplit_once('/').unwrap();
+        let environment = vec![
+            ("GREENROOM_AUTH_HS256_SECRET", SECRET.to_owned()),
+            ("GREENROOM_RATE_LIMITS_USER_PER_SECOND", "0".to_owned()),
+            ("GREENROOM_DISTRIBUTED_ENABLED", "true".to_owned()),
+            ("GREENROOM_DISTRIBUTED_PREFIX", database.clone()),
+            ("GREENROOM_DISTRIBUTED_BUCKETS", "16".to_owned()),
+            ("GREENROOM_DISTRIBUTED_REDIS_URLS", format!("[\"{}\"]", variable("GREENROOM_TEST_REDIS_URL"))),
+            ("GREENROOM_DISTRIBUTED_KAFKA_BROKERS", variable("GREENROOM_TEST_KAFKA_BROKERS")),
+            ("GREENROOM_DISTRIBUTED_KAFKA_PARTITIONS", "6".to_owned()),
+            // A new prefix is recovered like one that has lost its data: not before nothing can be on its way any more.
+            ("GREENROOM_DISTRIBUTED_KAFKA_DELIVERY_TIMEOUT_MS", "2000".to_owned()),
+            ("GREENROOM_DISTRIBUTED_POSTGRES_URL", format!("{head}/{database}")),
+            ("GREENROOM_DISTRIBUTED_POSTGRES_CONNECTIONS_MAX", "4".to_owned()),
+        ];
+        Self { database, environment }
+    }
+
+    async fn host(&self, data: &TempDir) -> Server {
+        std::fs::write(data.path().join("dev-secret"), SECRET).unwrap();
+        let environment: Vec<(&str, &str)> = self.environment.iter().map(|(name, value)| (*name, &**value)).collect();
+        Server::start_with(data.path(), only(&["gift"]).path(), &environment).await
+    }
+
+    /// The database and what it made beside itself.
+    async fn close(self) {
+        let Self { database, .. } = self;
+        let mut admin = PgConnection::connect(&variable("GREENROOM_TEST_POSTGRES_URL")).await.unwrap();
+        let roles: Vec<String> = sqlx::query_scalar(
+            "SELECT rolname::text FROM pg_roles JOIN pg_database AS d \
+             ON starts_with(rolname, 'greenroom_' || d.oid || '_') WHERE datname = $1",
+        )
+        .bind(&database)
+        .fetch_all(&mut admin)
+        .await
+        .unwrap();
+        admin.execute(AssertSqlSafe(format!("DROP DATABASE {database} WITH (FORCE)"))).await.unwrap();
+        for role in roles {
+            admin.execute(AssertSqlSafe(format!("DROP ROLE \"{role}\""))).await.unwrap();
+        }
+        admin.close().await.unwrap();
+    }
+}
+
+/// Asks again until the answer is a success: a new installation gives out no holds until its buckets have recovered.
+async fn in_the_end(client: &Client, path: &str, body: &Value) -> Value {
+    let begun = Instant::now();
+    loop {
+        let (status, answer) = client.call(Method::POST, path, body.clone()).await;
+        if status == StatusCode::OK {
+            return answer;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(60), "never a success: {status} {answer}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Gives every payer 10,000 coins, of which they spend the first ten at once.
+async fn money(host: &Server) {
+    for payer in PAYERS {
+        let recharge = json!({
+            "eventId": format!("recharge-{payer}"), "userId": payer, "assetType": GOLD, "amount": 10_000,
+            "eventType": "orderApple", "orderId": "o1", "transactionId": "t1",
+        });
+        in_the_end(&host.service(), "/v1/recharges", &recharge).await;
+        in_the_end(&host.viewer(payer), &gifts(ROOM), &gift(&event_id(), 1)).await;
+    }
+}
+
+/// Waits until every host answers a gift request of nobody's with this status.
+async fn everywhere(hosts: &[&Server], wanted: StatusCode) {
+    let begun = Instant::now();
+    for host in hosts {
+        while host.viewer(PAYERS[0]).call(Method::GET, &gifts(ROOM), Value::Null).await.0 != wanted {
+            assert!(begun.elapsed() < Duration::from_secs(20), "a host never answers {wanted}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn three_hosts_serve_one_room() {
+    let site = Site::open().await;
+    let data = [TempDir::new().unwrap(), TempDir::new().unwrap(), TempDir::new().unwrap()];
+    let (a, b, c) = tokio::join!(site.host(&data[0]), site.host(&data[1]), site.host(&data[2]));
+    let hosts = [&a, &b, &c];
+    a.open_room(ROOM, &[STREAMER]).await;
+    everywhere(&hosts, StatusCode::OK).await;
+    money(&a).await;
+
+    let mut streams = Vec::new();
+    for host in hosts {
+        streams.push(host.viewer(9).events(ROOM, None).await);
+    }
+    let rounds = 10;
+    let mut sent: HashMap<i64, Vec<String>> = HashMap::new();
+    for round in 0..rounds {
+        for (number, payer) in PAYERS.into_iter().enumerate() {
+            let id = event_id();
+            let body = gift(&id, 1);
+            let (first, second) =
+                (hosts[(round + number) % 3].viewer(payer), hosts[(round + number + 1) % 3].viewer(payer));
+            let path = gifts(ROOM);
+            // The same gift over two hosts at once.
+            let (one, other) =
+                tokio::join!(first.ok(Method::POST, &path, body.clone()), second.ok(Method::POST, &path, body));
+            assert_eq!(one["balance"], other["balance"]);
+            assert_ne!(one["replayed"], other["replayed"]);
+            sent.entry(payer).or_default().push(id);
+        }
+    }
+    for stream in &mut streams {
+        let mut seen: HashMap<i64, Vec<String>> = HashMap::new();
+        for _ in 0..rounds * PAYERS.len() {
+            let gift = stream.next_of("gift.sent").await;
+            let payer = gift["fromUserId"].as_str().unwrap().parse().unwrap();
+            seen.entry(payer).or_default().push(gift["eventId"].as_str().unwrap().to_owned());
+        }
+        assert_eq!(seen, sent, "each once, and in order for each sender");
+    }
+    b.operator().ok(Method::PUT, &format!("/v1/rooms/{ROOM}/plugins/gift"), json!({ "enabled": false })).await;
+    everywhere(&hosts, StatusCode::NOT_FOUND).await;
+    c.operator().ok(Method::PUT, &format!("/v1/rooms/{ROOM}/plugins/gift"), json!({ "enabled": true })).await;
+    everywhere(&hosts, StatusCode::OK).await;
+
+    b.settled(&PAYERS).await;
+    for payer in PAYERS {
+        assert_eq!(c.balance(payer, GOLD).await, 10_000 - 10 * (rounds as i64 + 1));
+    }
+    c.reconciles().await;
+    [a, b, c].into_iter().for_each(Server::stop);
+    site.close().await;
+}
+
+#[tokio::test]
+async fn a_host_that_is_killed_takes_no_gift_with_it() {
+    let site = Site::open().await;
+    let data = [TempDir::new().unwrap(), TempDir::new().unwrap()];
+    let (killed, stays) = tokio::join!(site.host(&data[0]), site.host(&data[1]));
+    stays.open_room(ROOM, &[STREAMER]).await;
+    everywhere(&[&killed, &stays], StatusCode::OK).await;
+    money(&stays).await;
+
+    let clients: Vec<(i64, Client)> = PAYERS.into_iter().map(|payer| (payer, killed.viewer(payer))).collect();
+    let sending = clients.into_iter().map(|(payer, client)| {
+        tokio::spawn(async move {
+            let mut answered = Vec::new();
+            let mut last = event_id();
+            while let Ok((StatusCode::OK, _)) = client.try_call(Method::POST, &gifts(ROOM), gift(&last, 1)).await {
+                answered.push(last);
+                last = event_id();
+            }
+            (payer, answered, last)
+        })
+    });
+    let sending: Vec<_> = sending.collect();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    killed.kill();
+    let mut gifts_of: HashMap<i64, usize> = HashMap::new();
+    for task in sending {
+        let (payer, answered, unanswered) = task.await.unwrap();
+        assert!(!answered.is_empty(), "nothing was answered before the host was killed");
+        let viewer = stays.viewer(payer);
+        for id in &answered {
+            assert_eq!(in_the_end(&viewer, &gifts(ROOM), &gift(id, 1)).await["replayed"], true, "{id}");
+        }
+        // Whether the gift without an answer was held is found out by asking again.
+        in_the_end(&viewer, &gifts(ROOM), &gift(&unanswered, 1)).await;
+        let distinct: HashSet<&String> = answered.iter().collect();
+        gifts_of.insert(payer, distinct.len() + 1);
+    }
+    stays.settled(&PAYERS).await;
+    for (payer, count) in gifts_of {
+        assert_eq!(stays.balance(payer, GOLD).await, 10_000 - 10 * (i64::try_from(count).unwrap() + 1));
+    }
+    stays.reconciles().await;
+    stays.stop();
+    site.close().await;
+}
