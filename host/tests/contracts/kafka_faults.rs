@@ -139,15 +139,15 @@ async fn partitions_move_between_hosts_under_traffic_and_nothing_is_missed() {
     let (stop_anna, stop_bert) =
         (tokio_util::sync::CancellationToken::new(), tokio_util::sync::CancellationToken::new());
     let first = consume(of_anna, stop_anna.clone());
+    let mut second = None;
     let moving = async {
         tokio::time::sleep(Duration::from_millis(400)).await;
-        let second = consume(bert.subscribe(&group, topics).await.unwrap(), stop_bert.clone());
+        second = Some(consume(bert.subscribe(&group, topics).await.unwrap(), stop_bert.clone()));
         tokio::time::sleep(Duration::from_millis(500)).await;
         stop_anna.cancel();
         first.await.unwrap();
-        second
     };
-    let ((), second) = tokio::join!(publishing, moving);
+    tokio::join!(publishing, moving);
     let mut all = Vec::new();
     let mut distinct = BTreeSet::new();
     while distinct.len() < 3_000 {
@@ -163,7 +163,7 @@ async fn partitions_move_between_hosts_under_traffic_and_nothing_is_missed() {
         assert!(Instant::now() < deadline, "{:?}", bert.lag().await);
     }
     stop_bert.cancel();
-    second.await.unwrap();
+    second.unwrap().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
