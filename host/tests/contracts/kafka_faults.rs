@@ -18,7 +18,11 @@ use crate::queue::{BRIEF, WAIT, after, ids, read};
 use crate::{brokers, settings};
 
 /// Reads until a condition holds, at most for a while.
-async fn read_until(consumer: &mut dyn Consumer, all: &mut Vec<Delivery>, is_done: impl Fn(&[Delivery]) -> bool) {
+pub(crate) async fn read_until(
+    consumer: &mut dyn Consumer,
+    all: &mut Vec<Delivery>,
+    is_done: impl Fn(&[Delivery]) -> bool,
+) {
     let deadline = Instant::now() + Duration::from_secs(30);
     while !is_done(all) {
         assert!(Instant::now() < deadline, "only {} came", all.len());
@@ -30,7 +34,7 @@ async fn read_until(consumer: &mut dyn Consumer, all: &mut Vec<Delivery>, is_don
 }
 
 /// Every one of these came, and of each key for the first time in order.
-fn assert_complete(all: &[Delivery], keys: usize, each: usize) {
+pub(crate) fn assert_complete(all: &[Delivery], keys: usize, each: usize) {
     let mut seen: HashMap<&str, BTreeSet<usize>> = HashMap::new();
     for delivery in all {
         let number: usize = delivery.event.event_id.as_str().rsplit('-').next().unwrap().parse().unwrap();
@@ -192,6 +196,30 @@ async fn a_host_commits_nothing_for_partitions_that_it_gave_away() {
     assert_eq!(anna.lag().await.unwrap().get(&group), Some(&(of_given as u64)));
     of_bert.commit(after(&moved)).await.unwrap();
     assert_eq!(anna.lag().await.unwrap().get(&group), Some(&((of_given - moved.len()) as u64)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_is_stuck_with_a_batch_loses_its_partitions_and_commits_nothing() {
+    let patience = Duration::from_secs(6);
+    let settings = Settings { session_timeout: patience, poll_interval_max: patience, ..settings() };
+    let (anna, bert) = (kafka::open(settings.clone()).await.unwrap(), kafka::open(settings).await.unwrap());
+    let (topic, group): (Arc<str>, String) = (new_name("t").into(), new_name("g"));
+    let topics = std::slice::from_ref(&topic);
+    let mut of_anna = anna.subscribe(&group, topics).await.unwrap();
+    anna.publish((0..40).map(|n| told(&topic, &format!("k{n}"), &n.to_string())).collect()).await.unwrap();
+    let stuck = read(&mut *of_anna, 40).await;
+    let mut of_bert = bert.subscribe(&group, topics).await.unwrap();
+    let mut again = Vec::new();
+    read_until(&mut *of_bert, &mut again, |again| again.len() == 40).await;
+    assert!(of_anna.commit(after(&stuck)).await.is_err(), "they are another's");
+    assert_eq!(bert.lag().await.unwrap().get(&group), Some(&40));
+    of_bert.commit(after(&again)).await.unwrap();
+    assert_eq!(bert.lag().await.unwrap().get(&group), Some(&0));
+    // It is one of the group again once it polls.
+    drop(of_bert);
+    anna.publish(vec![told(&topic, "k", "41")]).await.unwrap();
+    let mut all = Vec::new();
+    read_until(&mut *of_anna, &mut all, |all| ids(all) == ["41"]).await;
 }
 
 #[tokio::test]
