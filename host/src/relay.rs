@@ -26,7 +26,7 @@ use tokio_util::task::TaskTracker;
 use self::recover::Passage;
 use self::share::Share;
 use crate::ports::clock::Clock;
-use crate::ports::outbox::Outbox;
+use crate::ports::outbox::{Outbox, Unavailable};
 use crate::ports::queue::Queue;
 
 /// What times and bounds the relay.
@@ -106,14 +106,23 @@ impl Relay {
 }
 
 impl Shared {
+    /// An answer of the cache that does not come in time, beyond what it was asked to wait, is none.
+    async fn in_time<T>(
+        &self,
+        answer: impl Future<Output = Result<T, Unavailable>>,
+        wait: Duration,
+    ) -> Result<T, Unavailable> {
+        let late = |_| Err(Unavailable("it does not answer in time".into()));
+        tokio::time::timeout(wait + self.relay.settings.renew_every, answer).await.unwrap_or_else(late)
+    }
+
     /// Tells how much waits, and for how long.
     async fn measure(&self) {
         let oldest_ms = self.oldest_ms.lock().values().min().copied();
         let now_ms = self.relay.clock.now_ms();
         let age = oldest_ms.map_or(Duration::ZERO, |at_ms| Duration::from_millis(now_ms.saturating_sub(at_ms)));
         metrics::gauge!("greenroom_outbox_oldest_seconds").set(age.as_secs_f64());
-        let counted = tokio::time::timeout(self.relay.settings.renew_every, self.relay.outbox.len()).await;
-        if let Ok(Ok(entries)) = counted {
+        if let Ok(entries) = self.in_time(self.relay.outbox.len(), Duration::ZERO).await {
             #[expect(clippy::cast_precision_loss, reason = "a gauge is a floating-point number")]
             metrics::gauge!("greenroom_outbox_entries").set(entries as f64);
         }

@@ -5,6 +5,15 @@
 #[path = "contracts/fixture.rs"]
 #[allow(dead_code, reason = "the contracts of the cache use the rest")]
 mod fixture;
+#[path = "contracts/kafka_faults.rs"]
+mod kafka_faults;
+#[path = "contracts/kafka_proxy.rs"]
+mod kafka_proxy;
+#[path = "contracts/kafka_relay.rs"]
+mod kafka_relay;
+#[path = "relay/outbox.rs"]
+#[allow(dead_code, reason = "the tests of the relay use the rest")]
+mod outbox;
 #[path = "contracts/queue.rs"]
 #[macro_use]
 mod queue;

@@ -168,7 +168,12 @@ impl KafkaQueue {
 impl Queue for KafkaQueue {
     async fn publish(&self, events: Vec<Event>) -> Result<(), Error> {
         self.topics.make(events.iter().map(|event| &*event.topic)).await?;
-        self.publisher.publish(&events).await
+        let published = self.publisher.publish(&events).await;
+        if let Err(Error::Unavailable(_)) = &published {
+            // A topic may have been removed by somebody; the next publish makes it again.
+            self.topics.look_again();
+        }
+        published
     }
 
     async fn subscribe(&self, group: &str, topics: &[Arc<str>]) -> Result<Box<dyn Consumer>, Error> {

@@ -44,6 +44,7 @@ pub struct Page {
 
 /// See the module's text. Every method is safe to cancel and to repeat.
 #[async_trait]
+#[expect(clippy::len_without_is_empty, reason = "nobody asks whether all buckets are empty")]
 pub trait Outbox: Send + Sync {
     /// How many buckets there are; they are numbered from 0.
     fn buckets(&self) -> u32;

@@ -81,6 +81,7 @@ impl Carrier {
         let shared = Arc::clone(&self.shared);
         let settings = &shared.relay.settings;
         let read = shared.relay.outbox.read(self.held.lease, None, settings.batch_len_max, settings.read_wait);
+        let read = shared.in_time(read, settings.read_wait);
         let Some(page) = self.stop.run_until_cancelled(read).await else { return Ok(()) };
         let mut page = page?;
         self.watch_time(&page).await?;
@@ -97,7 +98,8 @@ impl Carrier {
             let bucket = self.held.lease.bucket;
             tracing::error!(bucket, known = ?self.last, found = ?page.last, "a bucket went back in time");
             metrics::counter!("greenroom_relay_time_faults_total").increment(1);
-            self.shared.relay.outbox.drop_epoch(self.held.lease).await?;
+            let dropped = self.shared.relay.outbox.drop_epoch(self.held.lease);
+            self.shared.in_time(dropped, Duration::ZERO).await?;
             self.removed = None;
             self.recovery = Some(Recovery::begin(&self.shared, page));
         } else if !page.has_epoch && self.recovery.is_none() {
@@ -125,7 +127,8 @@ impl Carrier {
         self.shared.relay.queue.publish(events).await?;
         metrics::counter!("greenroom_relay_published_total").increment(count);
         // The token keeps a holder that was too slow from removing anything.
-        if !self.shared.relay.outbox.remove(self.held.lease, &last).await? {
+        let removed = self.shared.relay.outbox.remove(self.held.lease, &last);
+        if !self.shared.in_time(removed, Duration::ZERO).await? {
             return Err(Fault::Lost);
         }
         self.removed = Some(last);
@@ -138,7 +141,8 @@ impl Carrier {
         if !recovery.is_done(&self.shared.passage, self.removed.as_ref(), is_empty) || !self.held.stands() {
             return Ok(());
         }
-        if !page.has_epoch && !self.shared.relay.outbox.set_epoch(self.held.lease).await? {
+        let set = self.shared.relay.outbox.set_epoch(self.held.lease);
+        if !page.has_epoch && !self.shared.in_time(set, Duration::ZERO).await? {
             return Err(Fault::Lost);
         }
         tracing::info!(bucket = self.held.lease.bucket, "a bucket has recovered");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures::future::join_all;
 use tokio::task::JoinHandle;
-use tokio::time::{Duration, Instant, timeout};
+use tokio::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -153,10 +153,9 @@ impl Share {
         }
     }
 
-    /// An answer that does not come in time is none: the leases that wait behind it must be renewed as well.
+    /// The leases that wait behind an answer must be renewed as well.
     async fn ask<T>(&self, answer: impl Future<Output = Result<T, Unavailable>>) -> Result<T, Unavailable> {
-        let late = |_| Err(Unavailable("it does not answer in time".into()));
-        timeout(self.shared.relay.settings.renew_every, answer).await.unwrap_or_else(late)
+        self.shared.in_time(answer, Duration::ZERO).await
     }
 }
 
@@ -164,9 +163,9 @@ impl Share {
 async fn give_back(shared: Arc<Shared>, carrying: Carrying) {
     carrying.stop.cancel();
     let _ = carrying.carrier.await;
-    let given = timeout(shared.relay.settings.lease_ttl, shared.relay.outbox.give_back(carrying.lease.lease)).await;
-    if !matches!(given, Ok(Ok(()))) {
-        tracing::debug!(bucket = carrying.lease.lease.bucket, "a lease is not given back; it lapses");
+    let lease = carrying.lease.lease;
+    if let Err(error) = shared.in_time(shared.relay.outbox.give_back(lease), Duration::ZERO).await {
+        tracing::debug!(bucket = lease.bucket, %error, "a lease is not given back; it lapses");
     }
 }
 

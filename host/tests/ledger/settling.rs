@@ -18,10 +18,35 @@ use tokio_util::sync::CancellationToken;
 
 use crate::house::{ANNA, BERT, House, hold, new_id, posting};
 
-/// A queue that refuses to be subscribed to so many times.
+/// A queue that refuses to be subscribed to so many times, and whose first so many events cannot be read.
 struct Shy {
     queue: Arc<dyn Queue>,
     refusals: AtomicU32,
+    unreadable: Arc<AtomicU32>,
+}
+
+/// A consumer of it.
+struct Torn {
+    consumer: Box<dyn queue::Consumer>,
+    unreadable: Arc<AtomicU32>,
+}
+
+fn is_left(count: &AtomicU32) -> bool {
+    count.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
+}
+
+#[async_trait]
+impl queue::Consumer for Torn {
+    async fn poll(&mut self, max: usize, wait: Duration) -> Result<Vec<queue::Delivery>, queue::Error> {
+        let mut taken = self.consumer.poll(max, wait).await?;
+        for delivery in &mut taken {
+            delivery.fault = is_left(&self.unreadable).then(|| "torn".into());
+        }
+        Ok(taken)
+    }
+    async fn commit(&mut self, offsets: queue::Offsets) -> Result<(), queue::Error> {
+        self.consumer.commit(offsets).await
+    }
 }
 
 #[async_trait]
@@ -30,10 +55,11 @@ impl Queue for Shy {
         self.queue.publish(events).await
     }
     async fn subscribe(&self, group: &str, topics: &[Arc<str>]) -> Result<Box<dyn queue::Consumer>, queue::Error> {
-        if self.refusals.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok() {
+        if is_left(&self.refusals) {
             return Err(queue::Error::Unavailable("not now".into()));
         }
-        self.queue.subscribe(group, topics).await
+        let consumer = self.queue.subscribe(group, topics).await?;
+        Ok(Box::new(Torn { consumer, unreadable: Arc::clone(&self.unreadable) }))
     }
     async fn forget(&self, group: &str) -> Result<(), queue::Error> {
         self.queue.forget(group).await
@@ -98,10 +124,19 @@ struct Settling {
 
 impl Settling {
     async fn start(house: &House, dir: &TempDir, refusals: u32, faults: u32) -> Self {
+        Self::start_torn(house, dir, refusals, faults, 0).await
+    }
+
+    async fn start_torn(house: &House, dir: &TempDir, refusals: u32, faults: u32, unreadable: u32) -> Self {
+        let queue = Shy {
+            queue: house.embedded.queue.clone(),
+            refusals: AtomicU32::new(refusals),
+            unreadable: Arc::new(AtomicU32::new(unreadable)),
+        };
         let settle = Settle {
             ledger: house.ledger.clone(),
             registry: house.registry(dir).await,
-            queue: Arc::new(Shy { queue: house.embedded.queue.clone(), refusals: AtomicU32::new(refusals) }),
+            queue: Arc::new(queue),
             deliveries: Arc::new(Faulty { db: house.db.clone(), faults: AtomicU32::new(faults) }),
             clock: Arc::new(SystemClock),
             ladder: Ladder::new(vec![Duration::from_millis(1)]),
@@ -186,6 +221,22 @@ async fn a_poison_event_becomes_a_dead_letter_and_its_neighbours_are_settled() {
     assert_eq!(house.ledger.void(ANNA, &again.event.event_id).await.unwrap(), Voided::Voided);
     assert!(house.db.drop_dead_letter(again.id).await.unwrap());
     assert_eq!((house.spendable(ANNA).await, house.settled(ANNA).await), (88, 88));
+    adds_up(&house).await;
+    house.close().await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_becomes_a_dead_letter_without_being_consumed() {
+    let dir = TempDir::new().unwrap();
+    let house = House::open(&dir).await;
+    house.credit(ANNA, 100).await;
+    transfer(&house, 5).await;
+    transfer(&house, 7).await;
+    let settling = Settling::start_torn(&house, &dir, 0, 0, 1).await;
+    until("its neighbour", async || house.settled(ANNA).await == 93).await;
+    let letter = letters(&house).await.remove(0);
+    assert_eq!((letter.reason.as_str(), letter.attempts), ("it cannot be read: torn", 1));
+    settling.stop().await;
     adds_up(&house).await;
     house.close().await;
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use greenroom::domain::{Event, EventId};
+use greenroom::domain::{Account, Amount, AssetType, ContentDigest, Event, EventId, Held, Outcome, UserId};
 use greenroom::ports::outbox::{BucketLease, EntryId, Outbox, Page, Unavailable};
 use greenroom::ports::queue::{self, Consumer, Mark, Queue};
 use parking_lot::Mutex;
@@ -62,7 +62,11 @@ impl Cache {
             key: bucket.to_string().into(),
             room_id: None,
             at_ms: 0,
-            held: None,
+            held: Some(Held {
+                payer: Account { user_id: UserId(i64::from(bucket)), asset_type: AssetType(1) },
+                digest: ContentDigest([0; 16]),
+                outcome: Outcome { amount: Amount(1), balance: Amount(0), counters: Vec::new() },
+            }),
             payload: Bytes::new(),
         };
         log.log.insert(log.last, Arc::new(event));

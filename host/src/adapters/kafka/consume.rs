@@ -25,7 +25,7 @@ use tokio_util::task::TaskTracker;
 
 use super::client::{Config, blocking, log, ms, unavailable};
 use super::names::{Place, of_place_number, place_number, topic_number};
-use super::subscription::Subscription;
+use super::subscription::{self, Subscription};
 use super::wire;
 use crate::ports::queue::{Consumer, Delivery, Error, Offsets};
 
@@ -33,6 +33,11 @@ use crate::ports::queue::{Consumer, Delivery, Error, Offsets};
 const LEAVE_POLL: Duration = Duration::from_millis(100);
 /// How often it looks.
 const LEAVE_POLLS: usize = 20;
+/// How often a subscription is written down again; brokers keep it for days at least.
+const RENEW_EVERY: Duration = Duration::from_secs(12 * 3_600);
+
+/// How long to wait if that did not succeed.
+const RENEW_AGAIN: Duration = Duration::from_secs(60);
 
 /// What a member has at the moment: the offset up to which it has committed, for each partition.
 #[derive(Debug, Default)]
@@ -85,6 +90,9 @@ pub(super) struct Member {
     consumer: Option<Arc<StreamConsumer<Following>>>,
     owned: Arc<Owned>,
     reads: Mutex<Subscription>,
+    /// When the subscription is to be written down again.
+    renew_at: Mutex<Instant>,
+    config: Arc<Config>,
     group: String,
     leaving: TaskTracker,
     /// Cancelled once it has left.
@@ -94,7 +102,7 @@ pub(super) struct Member {
 impl Member {
     /// Joins a group; it is assigned partitions once it polls.
     pub fn join(
-        config: &Config,
+        config: &Arc<Config>,
         group: &str,
         leaving: TaskTracker,
         left: CancellationToken,
@@ -118,7 +126,9 @@ impl Member {
             .set("fetch.error.backoff.ms", "100");
         let consumer = client.create_with_context(following).map_err(unavailable)?;
         let consumer = Some(Arc::new(consumer));
-        Ok(Arc::new(Self { consumer, owned, reads: Mutex::default(), group: group.to_owned(), leaving, left }))
+        let (reads, renew_at) = (Mutex::default(), Mutex::new(Instant::now() + RENEW_EVERY));
+        let (config, group) = (Arc::clone(config), group.to_owned());
+        Ok(Arc::new(Self { consumer, owned, reads, renew_at, config, group, leaving, left }))
     }
 
     /// Reads this from now on.
@@ -141,6 +151,23 @@ impl Member {
                 break;
             }
             drop(timeout(LEAVE_POLL, consumer.recv()).await);
+        }
+    }
+
+    /// Writes the subscription down again when that is due.
+    async fn renew(&self) {
+        let now = Instant::now();
+        {
+            let mut renew_at = self.renew_at.lock();
+            if now < *renew_at {
+                return;
+            }
+            *renew_at = now + RENEW_EVERY;
+        }
+        let (config, group, reads) = (Arc::clone(&self.config), self.group.clone(), self.reads.lock().clone());
+        if let Err(error) = blocking(move || subscription::renew(&config, &group, &reads)).await {
+            tracing::warn!(group = self.group, %error, "the subscription is not renewed");
+            *self.renew_at.lock() = now + RENEW_AGAIN;
         }
     }
 
@@ -240,6 +267,7 @@ impl Consumer for KafkaConsumer {
     }
 
     async fn commit(&mut self, offsets: Offsets) -> Result<(), Error> {
+        self.0.renew().await;
         let list = self.0.committable(&offsets)?;
         if list.is_empty() {
             return Ok(());

@@ -6,7 +6,8 @@
 //! there may be money in it from before.
 //!
 //! Where a group goes on is the greater of the two: what it has committed, and where its subscription starts. Brokers forget the
-//! offsets of a group without members after `offsets.retention.minutes`, a week unless set otherwise.
+//! offsets of a group without members after `offsets.retention.minutes`, a week unless set otherwise; so a consumer renews its
+//! subscription twice a day, and a group whose subscription was forgotten goes on where it committed.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -54,37 +55,54 @@ pub(super) fn subscribe(
     let is_listed = |name: &str| listed_names.iter().any(|listed| listed == name);
     let is_own = |name: &str| config.names.plugin_topic(name).is_some_and(|topic| owner(topic) == group);
     let subscription = config.outsider(&config.names.subscription(group))?;
-    let before = offsets::committed(&subscription, &offsets::places_of(all, |_| true), timeout)?;
-
+    let outsider = config.outsider(&config.names.group(group))?;
+    let mut starts = offsets::committed(&subscription, &offsets::places_of(all, |_| true), timeout)?;
     let read = offsets::places_of(all, |name| is_listed(name) || is_own(name));
-    let is_new = |place: &Place| before.get(place).is_none_or(|start| *start == DROPPED);
+    let committed = offsets::committed(&outsider, &read, timeout)?;
+
+    let is_new = |place: &&Place| match starts.get(*place) {
+        Some(start) => *start == DROPPED,
+        None => !committed.contains_key(*place),
+    };
     let (own, others): (Vec<Place>, Vec<Place>) =
-        read.iter().filter(|place| is_new(place)).cloned().partition(|(name, _)| is_own(name));
+        read.iter().filter(is_new).cloned().partition(|(name, _)| is_own(name));
     let mut changed = offsets::begins(&subscription, &own, timeout)?;
     changed.extend(offsets::ends(&subscription, &others, timeout)?);
-    let dropped = before.iter().filter(|((name, _), start)| **start != DROPPED && !is_listed(name) && !is_own(name));
-    changed.extend(dropped.map(|(place, _)| (place.clone(), DROPPED)));
-    offsets::commit(&subscription, &changed)?;
-
-    let mut starts = before;
+    let forgotten = committed.iter().filter(|(place, _)| !starts.contains_key(*place));
+    changed.extend(forgotten.map(|(place, next)| (place.clone(), *next)));
+    let dropped = starts.keys().filter(|(name, _)| !is_listed(name) && !is_own(name));
+    changed.extend(dropped.map(|place| (place.clone(), DROPPED)));
     starts.extend(changed);
+    offsets::commit(&subscription, &starts)?;
+
     starts.retain(|place, _| read.contains(place));
-    start_group(config, group, &starts)?;
+    start_group(config, group, &outsider, &starts, &committed)?;
     subscription_of(config, &starts, is_listed)
+}
+
+/// Writes a subscription down again, before the brokers forget it.
+pub(super) fn renew(config: &Config, group: &str, subscription: &Subscription) -> Result<(), Error> {
+    let mut starts = Places::new();
+    for topic in subscription.topics.values() {
+        starts.extend(topic.starts.iter().map(|(partition, start)| ((topic.name.clone(), *partition), *start)));
+    }
+    offsets::commit(&config.outsider(&config.names.subscription(group))?, &starts)
 }
 
 /// Moves a group that nobody consumes to where it starts, so that it need not read what it does not want. One that is being consumed
 /// takes no offsets from outside; its members leave out what lies before.
-fn start_group(config: &Config, group: &str, starts: &Places) -> Result<(), Error> {
-    let timeout = config.settings.request_timeout;
-    let outsider = config.outsider(&config.names.group(group))?;
-    let places: Vec<Place> = starts.keys().cloned().collect();
-    let committed = offsets::committed(&outsider, &places, timeout)?;
-    warn_of_loss(&outsider, group, &committed, config)?;
+fn start_group(
+    config: &Config,
+    group: &str,
+    outsider: &BaseConsumer<Logged>,
+    starts: &Places,
+    committed: &Places,
+) -> Result<(), Error> {
+    warn_of_loss(outsider, group, committed, config)?;
     let behind = |place: &Place, start: i64| committed.get(place).is_none_or(|committed| *committed < start);
     let moved: Places =
         starts.iter().filter(|(place, start)| behind(place, **start)).map(|(p, s)| (p.clone(), *s)).collect();
-    if let Err(error) = offsets::commit(&outsider, &moved) {
+    if let Err(error) = offsets::commit(outsider, &moved) {
         tracing::debug!(group, %error, "the group is being consumed: it starts by leaving out what lies before");
     }
     Ok(())

@@ -54,6 +54,11 @@ impl Topics {
         Ok(())
     }
 
+    /// Forgets which topics are there.
+    pub fn look_again(&self) {
+        self.known.lock().clear();
+    }
+
     async fn create(&self, names: &[&String]) -> Result<(), Error> {
         if names.is_empty() {
             return Ok(());
