@@ -4,7 +4,7 @@ use super::cache::{RedisCache, millis, unavailable};
 use super::event::{Known, encode, identity};
 use super::key_space::expiry;
 use super::reply::Reply;
-use super::scripts::{Call, HOLD};
+use super::scripts::{Call, HOLD, HOLD_WITH_COUNTERS};
 use crate::domain::{Amount, Event, Held, Outcome};
 use crate::ports::cache::{Error, Hold, HoldResult, Shard};
 
@@ -15,7 +15,8 @@ impl RedisCache {
         let shard = Shard { plugin: hold.plugin.clone(), name: format!("user/{}", hold.payer.user_id).into() };
         let identity = identity(hold.digest, hold.payer.asset_type);
         let names = [keys.epoch(), trace, keys.account(hold.payer), keys.outbox(), keys.shard(&shard)];
-        let mut call = Call::new(&HOLD, &names.each_ref().map(String::as_str))
+        let script = if hold.counters.is_empty() { &HOLD } else { &HOLD_WITH_COUNTERS };
+        let mut call = Call::new(script, &names.each_ref().map(String::as_str))
             .arg(&identity)
             .arg(hold.amount.0)
             .arg(hold.event_id.as_str())

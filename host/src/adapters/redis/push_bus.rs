@@ -1,7 +1,7 @@
 //! The push bus: a fixed number of channels, to one of which each room belongs. Step 10 of the way of a gift.
 //!
 //! On one server these are plain channels, in Redis Cluster sharded ones, so that the nodes share them. Every process hears all of
-//! them, its own messages too. After a connection is lost the client subscribes again; what was published meanwhile is lost, and a
+//! them, its own messages too. After a connection is lost it subscribes again; what was published meanwhile is lost, and a
 //! failover may deliver a message twice, which its key tells. Bound: `push_capacity` for what waits for the hub: beyond it
 //! publishing here waits, and at sixteen times as much the messages of others are dropped and counted.
 
@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use redis::aio::ConnectionManager;
 use redis::cluster_async::ClusterConnection;
 use redis::{ProtocolVersion, PushInfo, PushKind, RedisError, Value};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 
 use super::super::embedded::stable_hash;
@@ -26,6 +26,10 @@ use crate::ports::push_bus::{PushBus, Unavailable};
 
 /// Messages of other processes that may wait, in multiples of what may wait of one's own.
 const OTHERS_FACTOR: usize = 16;
+/// How often to subscribe anew in a cluster, which changes nothing where the subscription stands.
+const SUBSCRIBE_INTERVAL: Duration = Duration::from_secs(5);
+/// Between two tries.
+const SUBSCRIBE_PAUSE: Duration = Duration::from_millis(50);
 
 /// Carries pushes between processes.
 pub struct RedisPushBus {
@@ -36,7 +40,8 @@ pub struct RedisPushBus {
     inbox: Arc<Inbox>,
     /// What has arrived and waits for the hub, until somebody subscribes.
     arrived: Mutex<Option<mpsc::Receiver<PushMessage>>>,
-    forwarding: Mutex<Option<JoinHandle<()>>>,
+    /// What runs until this is dropped.
+    tasks: Mutex<Vec<JoinHandle<()>>>,
     capacity: usize,
 }
 
@@ -52,6 +57,8 @@ struct Inbox {
     waiting: watch::Sender<usize>,
     is_heard: AtomicBool,
     lost: AtomicU64,
+    /// Told when a node hears us no more.
+    cut: Notify,
 }
 
 impl std::fmt::Debug for RedisPushBus {
@@ -63,6 +70,9 @@ impl std::fmt::Debug for RedisPushBus {
 impl Inbox {
     /// Takes what a connection has received.
     fn take(&self, info: PushInfo) {
+        if matches!(info.kind, PushKind::Disconnection | PushKind::SUnsubscribe) {
+            self.cut.notify_one();
+        }
         if !matches!(info.kind, PushKind::Message | PushKind::SMessage) || !self.is_heard.load(Ordering::Acquire) {
             return;
         }
@@ -92,10 +102,19 @@ impl RedisPushBus {
     pub(super) async fn open(settings: &Settings) -> Result<Self, String> {
         let capacity = settings.push_capacity.max(1);
         let (sender, arrived) = mpsc::channel(capacity.saturating_mul(OTHERS_FACTOR).min(1 << 24));
-        let inbox =
-            Arc::new(Inbox { sender, waiting: watch::Sender::new(0), is_heard: false.into(), lost: AtomicU64::new(0) });
-        let names = (0..settings.channels).map(|channel| name(&settings.prefix, channel));
-        let link = within(settings.connect_timeout, connect(settings, Arc::clone(&inbox), names)).await?;
+        let inbox = Arc::new(Inbox {
+            sender,
+            waiting: watch::Sender::new(0),
+            is_heard: AtomicBool::new(false),
+            lost: AtomicU64::new(0),
+            cut: Notify::new(),
+        });
+        let names: Vec<String> = (0..settings.channels).map(|channel| name(&settings.prefix, channel)).collect();
+        let link = within(settings.connect_timeout, connect(settings, Arc::clone(&inbox), &names)).await?;
+        let tasks = match &link {
+            Link::Single(_) => Vec::new(),
+            Link::Cluster(link) => vec![tokio::spawn(stay_subscribed(link.clone(), Arc::clone(&inbox), names))],
+        };
         Ok(Self {
             link,
             prefix: settings.prefix.clone(),
@@ -103,7 +122,7 @@ impl RedisPushBus {
             call_timeout: settings.call_timeout,
             inbox,
             arrived: Mutex::new(Some(arrived)),
-            forwarding: Mutex::default(),
+            tasks: Mutex::new(tasks),
             capacity,
         })
     }
@@ -144,12 +163,22 @@ fn name(prefix: &str, channel: u32) -> String {
     format!("{prefix}:push:{channel}")
 }
 
-/// One connection hears and tells. It subscribes again by itself when it was lost.
-async fn connect(
-    settings: &Settings,
-    inbox: Arc<Inbox>,
-    names: impl Iterator<Item = String>,
-) -> Result<Link, RedisError> {
+/// Subscribes again when a node was lost or a channel has moved, and now and then without knowing why. The cluster's client tries,
+/// too, but asks a node for all its channels at once, which the server refuses when they lie in different slots.
+async fn stay_subscribed(mut link: ClusterConnection, inbox: Arc<Inbox>, names: Vec<String>) {
+    loop {
+        let _ = tokio::time::timeout(SUBSCRIBE_INTERVAL, inbox.cut.notified()).await;
+        for name in &names {
+            while let Err(error) = link.ssubscribe(name).await {
+                tracing::debug!(%error, name, "no subscription yet");
+                tokio::time::sleep(SUBSCRIBE_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// One connection to each server hears and tells.
+async fn connect(settings: &Settings, inbox: Arc<Inbox>, names: &[String]) -> Result<Link, RedisError> {
     let heard = move |info: PushInfo| {
         inbox.take(info);
         Ok::<(), RedisError>(())
@@ -163,10 +192,11 @@ async fn connect(
         }
         return Ok(Link::Cluster(link));
     }
-    let config = server::reconnecting(settings).set_push_sender(heard).set_automatic_resubscription();
+    // Who only hears has no next call to begin anew with.
+    let config = server::reconnecting(settings, usize::MAX).set_push_sender(heard).set_automatic_resubscription();
     let client = server::single(settings, ProtocolVersion::RESP3)?;
     let mut link = client.get_connection_manager_with_config(config).await?;
-    link.subscribe(names.collect::<Vec<_>>()).await?;
+    link.subscribe(names).await?;
     Ok(Link::Single(link))
 }
 
@@ -202,15 +232,13 @@ impl PushBus for RedisPushBus {
             inbox.is_heard.store(false, Ordering::Release);
             inbox.waiting.send_replace(0);
         };
-        *self.forwarding.lock() = Some(tokio::spawn(forward));
+        self.tasks.lock().push(tokio::spawn(forward));
         receiver
     }
 }
 
 impl Drop for RedisPushBus {
     fn drop(&mut self) {
-        if let Some(forwarding) = self.forwarding.lock().take() {
-            forwarding.abort();
-        }
+        self.tasks.lock().iter().for_each(JoinHandle::abort);
     }
 }

@@ -19,6 +19,9 @@ use super::scripts::Call;
 /// Times that the cluster's client asks again by itself, redirections included.
 const CLUSTER_RETRIES: u32 = 5;
 
+/// Tries to connect before the callers that wait for it are refused; the next call begins anew.
+const TRIES: usize = 3;
+
 /// Cheap to share.
 #[derive(Clone)]
 pub(super) struct Server {
@@ -46,7 +49,7 @@ impl Server {
                 Ok(Link::Cluster(cluster(settings, |builder| builder)?.get_async_connection().await?))
             } else {
                 let client = single(settings, ProtocolVersion::RESP2)?;
-                Ok(Link::Single(client.get_connection_manager_with_config(reconnecting(settings)).await?))
+                Ok(Link::Single(client.get_connection_manager_with_config(reconnecting(settings, TRIES)).await?))
             }
         });
         let link = link.await?;
@@ -140,11 +143,12 @@ pub(super) fn single(settings: &Settings, protocol: ProtocolVersion) -> Result<C
     Client::open(info.set_redis_settings(redis))
 }
 
-pub(super) fn reconnecting(settings: &Settings) -> ConnectionManagerConfig {
+/// Makes the connection again when it is lost, in so many tries one after the other.
+pub(super) fn reconnecting(settings: &Settings, tries: usize) -> ConnectionManagerConfig {
     ConnectionManagerConfig::new()
         .set_min_delay(Duration::from_millis(20))
         .set_max_delay(settings.reconnect_delay_max)
-        .set_number_of_retries(usize::MAX)
+        .set_number_of_retries(tries)
         .set_response_timeout(Some(settings.call_timeout))
         .set_connection_timeout(Some(settings.connect_timeout))
 }

@@ -8,8 +8,8 @@ if account[4] then return { 'known', account[4] } end
 if redis.call('EXISTS', KEYS[1]) == 0 then return { 'recovering' } end
 if not account[1] then return { account[3] and 'none' or 'miss' } end
 
-local space = { base = KEYS[5], now = tonumber(ARGV[7]), slots = {}, order = {} }
-local values = {}
+local values, space = {}
+if #ARGV > 7 then space = { base = KEYS[5], now = tonumber(ARGV[7]), slots = {}, order = {} } end
 for at = 8, #ARGV, 5 do
   local value, why = count(space, ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4])
   if not value then return { why, ARGV[at], #values } end
@@ -20,12 +20,14 @@ local spendable, amount = account[1], ARGV[2]
 if not is_positive(amount) or less(spendable, amount) then return { 'insufficient', spendable } end
 if redis.call('XLEN', KEYS[4]) >= tonumber(ARGV[5]) then return { 'full' } end
 
-local left = minus(spendable, amount)
+-- Both fit: what is held and what can be spent sum to no more than the balance. Nothing may fail after the first write.
+local left, held = minus(spendable, amount), add(account[2], amount)
+if not held then return { 'insufficient', spendable } end
 local told = amount .. '|' .. left .. '|' .. table.concat(values, ',')
 local entry = redis.call('XADD', KEYS[4], '*', 'b', ARGV[6], 'o', told)
 local outcome = ARGV[1] .. '|' .. entry .. '|' .. told
 redis.call('SET', KEYS[2], outcome, 'PX', ARGV[4])
-redis.call('HSET', KEYS[3], 's', left, 'h', add(account[2], amount), 'o' .. ARGV[3], outcome)
+redis.call('HSET', KEYS[3], 's', left, 'h', held, 'o' .. ARGV[3], outcome)
 redis.call('PERSIST', KEYS[3])
-write_space(space)
+if space then write_space(space) end
 return { 'held', outcome }
