@@ -67,7 +67,9 @@ macro_rules! db_contracts {
                 a_statement_touches_only_the_plugins_own_tables,
                 a_statement_is_one_reading_or_writing_statement,
                 a_schema_is_only_tables_and_indexes_of_the_plugin,
-                a_schema_is_run_once_and_all_or_none;
+                a_schema_is_run_once_and_all_or_none,
+                the_gift_plugin_finds_its_tables_and_statements,
+                sums_and_truths_are_integers;
         }
     };
 }

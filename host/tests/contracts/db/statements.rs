@@ -185,3 +185,50 @@ pub async fn a_schema_is_run_once_and_all_or_none(db: &dyn Statements) {
     migrated(db).await;
     assert_eq!(count(db).await, 1);
 }
+
+pub async fn the_gift_plugin_finds_its_tables_and_statements(db: &dyn Statements) {
+    let manifest: toml::Value = toml::from_str(include_str!("../../../../plugins/gift/plugin.toml")).unwrap();
+    let schema: Vec<String> = manifest["schema"].clone().try_into().unwrap();
+    let statement = |name: &str| manifest["statements"][name].as_str().unwrap().to_owned();
+    db.migrate("gift", &schema).await.unwrap();
+    for sql in manifest["statements"].as_table().unwrap().values() {
+        db.prepare("gift", sql.as_str().unwrap()).await.unwrap();
+    }
+    let text = |text: &str| Value::Text(text.into());
+    let gift = |asset: i64, price: i64, at: i64| {
+        let (id, name, asset) = (Value::Integer(7), text("rose"), Value::Integer(asset));
+        let rule = text(r#"{"share":[60,40]}"#);
+        vec![
+            id,
+            name,
+            asset,
+            Value::Integer(price),
+            text("one"),
+            text("small"),
+            text(""),
+            text(""),
+            rule,
+            Value::Integer(at),
+        ]
+    };
+    let put = async |name: &str, gift: Vec<Value>| {
+        db.transact("gift", vec![step(&statement(name), gift, None)]).await.unwrap()
+    };
+    assert_eq!(put("seed-gift", gift(1, 10, 5)).await, [1]);
+    assert_eq!(put("seed-gift", gift(1, 99, 6)).await, [0]);
+    assert_eq!(put("put-gift", gift(1, 12, 5)).await, [1]);
+    assert_eq!(put("put-gift", gift(2, 12, 9)).await, [0]);
+    let stamp = db.query("gift", &statement("catalogue-stamp"), vec![], 10).await.unwrap();
+    assert_eq!(stamp, [[Value::Integer(6)]]);
+    let rows = db.query("gift", &statement("catalogue"), vec![], 10).await.unwrap();
+    assert_eq!((rows.len(), &rows[0][0..4]), (1, &gift(1, 12, 0)[0..4]));
+}
+
+pub async fn sums_and_truths_are_integers(db: &dyn Statements) {
+    migrated(db).await;
+    db.transact("gift", vec![step(INSERT, rose(1, "rose"), None), step(INSERT, rose(2, "lily"), None)]).await.unwrap();
+    let sql = "SELECT sum(unit), count(*), max(unit) > 9, min(name), NULL FROM gift";
+    let rows = db.query("gift", sql, vec![], 10).await.unwrap();
+    let (sum, count, truth) = (Value::Integer(20), Value::Integer(2), Value::Integer(1));
+    assert_eq!(rows, [[sum, count, truth, Value::Text("lily".into()), Value::Null]]);
+}

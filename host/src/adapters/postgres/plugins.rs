@@ -1,0 +1,106 @@
+//! The port of installed plugins.
+
+use async_trait::async_trait;
+use semver::Version;
+use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::{Executor, Row};
+
+use crate::adapters::sql::columns::{corrupt, read_version, signed, unsigned};
+use crate::ports::db::{Error, Plugins, StoredPlugin};
+
+use super::{Postgres, error};
+
+// The host's own problem codes end below; each plugin's name gets the next thousand.
+const CODES_BEGIN: i64 = 50_000;
+const CODES_STEP: i64 = 1_000;
+
+#[async_trait]
+impl Plugins for Postgres {
+    async fn install(&self, plugin: &StoredPlugin) -> Result<Option<u32>, Error> {
+        let mut tx = self.pool.begin().await.map_err(error::of)?;
+        let version = plugin.version.to_string();
+        let made = sqlx::query("INSERT INTO plugin VALUES ($1, $2, $3, $4, $5) ON CONFLICT (name, version) DO NOTHING")
+            .bind(plugin.name.as_str())
+            .bind(version.as_str())
+            .bind(plugin.digest.as_str())
+            .bind(plugin.wasm.as_slice())
+            .bind(signed(plugin.installed_at_ms)?)
+            .execute(&mut *tx)
+            .await
+            .map_err(error::of)?;
+        if made.rows_affected() == 0 {
+            let digest: Option<String> =
+                sqlx::query_scalar("SELECT digest FROM plugin WHERE name = $1 AND version = $2")
+                    .bind(plugin.name.as_str())
+                    .bind(version.as_str())
+                    .fetch_optional(&mut *tx)
+                    .await
+                    .map_err(error::of)?;
+            if digest.as_ref() != Some(&plugin.digest) {
+                tx.rollback().await.map_err(error::of)?;
+                return Ok(None);
+            }
+        }
+        let base = code_range(&mut tx, &plugin.name).await?;
+        tx.commit().await.map_err(error::of)?;
+        Ok(Some(base))
+    }
+
+    async fn installed(&self) -> Result<Vec<StoredPlugin>, Error> {
+        let rows = sqlx::query(
+            "SELECT name, version, digest, wasm, installed_at, base FROM plugin JOIN plugin_code_range USING (name)",
+        )
+        .fetch_all(&self.pool)
+        .await
+        .map_err(error::of)?;
+        let mut plugins: Vec<StoredPlugin> = rows.iter().map(read).collect::<Result<_, _>>()?;
+        plugins.sort_by(|a, b| a.name.cmp(&b.name).then_with(|| a.version.cmp(&b.version)));
+        Ok(plugins)
+    }
+
+    async fn remove(&self, name: &str, version: &Version) -> Result<bool, Error> {
+        let removed = sqlx::query("DELETE FROM plugin WHERE name = $1 AND version = $2")
+            .bind(name)
+            .bind(version.to_string())
+            .execute(&self.pool)
+            .await
+            .map_err(error::of)?;
+        Ok(removed.rows_affected() > 0)
+    }
+}
+
+/// One installation at a time gets a range: two at once would take the same.
+async fn code_range(connection: &mut PgConnection, name: &str) -> Result<u32, Error> {
+    connection.execute("LOCK TABLE plugin_code_range IN SHARE ROW EXCLUSIVE MODE").await.map_err(error::of)?;
+    sqlx::query(
+        "INSERT INTO plugin_code_range SELECT $1, coalesce(max(base) + $3, $2) FROM plugin_code_range \
+         ON CONFLICT (name) DO NOTHING",
+    )
+    .bind(name)
+    .bind(CODES_BEGIN)
+    .bind(CODES_STEP)
+    .execute(&mut *connection)
+    .await
+    .map_err(error::of)?;
+    let base: i64 = sqlx::query_scalar("SELECT base FROM plugin_code_range WHERE name = $1")
+        .bind(name)
+        .fetch_one(connection)
+        .await
+        .map_err(error::of)?;
+    read_base(base)
+}
+
+fn read_base(base: i64) -> Result<u32, Error> {
+    u32::try_from(base).map_err(|_| corrupt(format_args!("problem codes from {base}")))
+}
+
+fn read(row: &PgRow) -> Result<StoredPlugin, Error> {
+    Ok(StoredPlugin {
+        name: row.try_get(0).map_err(error::of)?,
+        version: read_version(row.try_get(1).map_err(error::of)?)?,
+        digest: row.try_get(2).map_err(error::of)?,
+        wasm: row.try_get(3).map_err(error::of)?,
+        installed_at_ms: unsigned(row.try_get(4).map_err(error::of)?)?,
+        problem_code_base: read_base(row.try_get(5).map_err(error::of)?)?,
+    })
+}

@@ -1,0 +1,225 @@
+//! The port of rooms, streams, bindings and their audit. A room is read with its bindings in one statement, so in one state.
+
+use async_trait::async_trait;
+use semver::Version;
+use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::{AssertSqlSafe, Row};
+
+use crate::adapters::sql::columns::{at_most, corrupt, read_json, read_version, signed, unsigned};
+use crate::domain::{RoomId, StreamId, UserId};
+use crate::ports::db::{AuditEntry, BindingRow, Error, RoomRow, Rooms, StreamRow};
+
+use super::text::storable;
+use super::{Postgres, error};
+
+const ROOM: &str = "room.room_id, title, streamers, room.created_at, room.version, stream_id, stream_started_at";
+const BINDING: &str = "plugin, binding.version, enabled, config, canary_version, canary_percent";
+const BINDING_AT: usize = 7;
+const LIVE: &str = "stream_id IS NOT NULL OR EXISTS \
+     (SELECT 1 FROM binding AS b WHERE b.room_id = room.room_id AND b.enabled)";
+
+#[async_trait]
+impl Rooms for Postgres {
+    async fn create(&self, room: &RoomRow, audit: &AuditEntry) -> Result<bool, Error> {
+        let mut tx = self.pool.begin().await.map_err(error::of)?;
+        let made = sqlx::query("INSERT INTO room VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (room_id) DO NOTHING")
+            .bind(room.room_id.0)
+            .bind(storable(&room.title))
+            .bind(serde_json::json!(room.streamers).to_string())
+            .bind(signed(room.created_at_ms)?)
+            .bind(room.version)
+            .bind(room.stream.as_ref().map(|stream| stream.stream_id.0.as_ref()))
+            .bind(room.stream.as_ref().map(|stream| signed(stream.started_at_ms)).transpose()?)
+            .execute(&mut *tx)
+            .await
+            .map_err(error::of)?;
+        if made.rows_affected() == 0 {
+            tx.rollback().await.map_err(error::of)?;
+            return Ok(false);
+        }
+        write_audit(&mut tx, audit).await?;
+        tx.commit().await.map_err(error::of)?;
+        Ok(true)
+    }
+
+    async fn room(&self, id: RoomId) -> Result<Option<(RoomRow, Vec<BindingRow>)>, Error> {
+        let sql = format!(
+            "SELECT {ROOM}, {BINDING} FROM room LEFT JOIN binding USING (room_id) WHERE room.room_id = $1 ORDER BY plugin"
+        );
+        let rows = sqlx::query(AssertSqlSafe(sql)).bind(id.0).fetch_all(&self.pool).await.map_err(error::of)?;
+        Ok(read_rooms(&rows)?.pop())
+    }
+
+    async fn rooms(&self, after: Option<RoomId>, limit: usize) -> Result<Vec<RoomRow>, Error> {
+        let sql = format!("SELECT {ROOM} FROM room WHERE room_id > $1 ORDER BY room_id LIMIT $2");
+        let rows = sqlx::query(AssertSqlSafe(sql))
+            .bind(after.map_or(i64::MIN, |id| id.0))
+            .bind(at_most(limit))
+            .fetch_all(&self.pool)
+            .await
+            .map_err(error::of)?;
+        rows.iter().map(read_room).collect()
+    }
+
+    async fn change(
+        &self,
+        id: RoomId,
+        version: i64,
+        stream: Option<&StreamRow>,
+        bindings: &[BindingRow],
+        audit: &AuditEntry,
+    ) -> Result<bool, Error> {
+        let mut tx = self.pool.begin().await.map_err(error::of)?;
+        let changed = sqlx::query(
+            "UPDATE room SET stream_id = $1, stream_started_at = $2, version = version + 1 WHERE room_id = $3 AND version = $4",
+        )
+        .bind(stream.map(|stream| stream.stream_id.0.as_ref()))
+        .bind(stream.map(|stream| signed(stream.started_at_ms)).transpose()?)
+        .bind(id.0)
+        .bind(version)
+        .execute(&mut *tx)
+        .await
+        .map_err(error::of)?;
+        if changed.rows_affected() == 0 {
+            tx.rollback().await.map_err(error::of)?;
+            return Ok(false);
+        }
+        write_bindings(&mut tx, id, bindings).await?;
+        write_audit(&mut tx, audit).await?;
+        tx.commit().await.map_err(error::of)?;
+        Ok(true)
+    }
+
+    async fn live(&self) -> Result<Vec<(RoomRow, Vec<BindingRow>)>, Error> {
+        let sql = format!(
+            "SELECT {ROOM}, {BINDING} FROM room LEFT JOIN binding USING (room_id) WHERE {LIVE} ORDER BY room.room_id, plugin"
+        );
+        let rows = sqlx::query(AssertSqlSafe(sql)).fetch_all(&self.pool).await.map_err(error::of)?;
+        read_rooms(&rows)
+    }
+
+    async fn bound(&self, plugin: &str, version: &Version) -> Result<bool, Error> {
+        sqlx::query_scalar(
+            "SELECT EXISTS (SELECT 1 FROM binding WHERE plugin = $1 AND (version = $2 OR canary_version = $2))",
+        )
+        .bind(plugin)
+        .bind(version.to_string())
+        .fetch_one(&self.pool)
+        .await
+        .map_err(error::of)
+    }
+
+    async fn audit(&self, id: RoomId, before: Option<i64>, limit: usize) -> Result<Vec<AuditEntry>, Error> {
+        let rows = sqlx::query(
+            "SELECT id, room_id, at, by_user, action, from_value, to_value FROM audit \
+             WHERE room_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3",
+        )
+        .bind(id.0)
+        .bind(before.unwrap_or(i64::MAX))
+        .bind(at_most(limit))
+        .fetch_all(&self.pool)
+        .await
+        .map_err(error::of)?;
+        rows.iter().map(read_audit).collect()
+    }
+}
+
+async fn write_bindings(connection: &mut PgConnection, id: RoomId, bindings: &[BindingRow]) -> Result<(), Error> {
+    sqlx::query("DELETE FROM binding WHERE room_id = $1")
+        .bind(id.0)
+        .execute(&mut *connection)
+        .await
+        .map_err(error::of)?;
+    for binding in bindings {
+        let canary = binding.canary.as_ref();
+        sqlx::query("INSERT INTO binding VALUES ($1, $2, $3, $4, $5, $6, $7)")
+            .bind(id.0)
+            .bind(binding.plugin.as_str())
+            .bind(binding.version.to_string())
+            .bind(binding.enabled)
+            .bind(binding.config.to_string())
+            .bind(canary.map(|(version, _)| version.to_string()))
+            .bind(canary.map(|(_, percent)| i16::from(*percent)))
+            .execute(&mut *connection)
+            .await
+            .map_err(error::of)?;
+    }
+    Ok(())
+}
+
+async fn write_audit(connection: &mut PgConnection, audit: &AuditEntry) -> Result<(), Error> {
+    sqlx::query(
+        "INSERT INTO audit (room_id, at, by_user, action, from_value, to_value) VALUES ($1, $2, $3, $4, $5, $6)",
+    )
+    .bind(audit.room_id.0)
+    .bind(signed(audit.at_ms)?)
+    .bind(audit.by.0)
+    .bind(storable(&audit.action))
+    .bind(audit.from.to_string())
+    .bind(audit.to.to_string())
+    .execute(connection)
+    .await
+    .map_err(error::of)?;
+    Ok(())
+}
+
+/// Rooms with their bindings, from rows in the order of the rooms: one for each binding, or one without.
+fn read_rooms(rows: &[PgRow]) -> Result<Vec<(RoomRow, Vec<BindingRow>)>, Error> {
+    let mut rooms: Vec<(RoomRow, Vec<BindingRow>)> = Vec::new();
+    for row in rows {
+        let id: i64 = row.try_get(0).map_err(error::of)?;
+        if rooms.last().is_none_or(|(room, _)| room.room_id.0 != id) {
+            rooms.push((read_room(row)?, Vec::new()));
+        }
+        if let (Some((_, bindings)), Some(binding)) = (rooms.last_mut(), read_binding(row)?) {
+            bindings.push(binding);
+        }
+    }
+    Ok(rooms)
+}
+
+fn read_room(row: &PgRow) -> Result<RoomRow, Error> {
+    let streamers: &str = row.try_get(2).map_err(error::of)?;
+    let stream_id: Option<&str> = row.try_get(5).map_err(error::of)?;
+    let started_at: Option<i64> = row.try_get(6).map_err(error::of)?;
+    let stream = stream_id.zip(started_at).map(|(stream_id, started_at)| {
+        Ok(StreamRow { stream_id: StreamId(stream_id.into()), started_at_ms: unsigned(started_at)? })
+    });
+    Ok(RoomRow {
+        room_id: RoomId(row.try_get(0).map_err(error::of)?),
+        title: row.try_get(1).map_err(error::of)?,
+        streamers: serde_json::from_str(streamers).map_err(|fault| corrupt(format_args!("streamers: {fault}")))?,
+        created_at_ms: unsigned(row.try_get(3).map_err(error::of)?)?,
+        stream: stream.transpose()?,
+        version: row.try_get(4).map_err(error::of)?,
+    })
+}
+
+fn read_binding(row: &PgRow) -> Result<Option<BindingRow>, Error> {
+    let Some(plugin) = row.try_get(BINDING_AT).map_err(error::of)? else { return Ok(None) };
+    let canary_version: Option<&str> = row.try_get(BINDING_AT + 4).map_err(error::of)?;
+    let canary_percent: Option<i16> = row.try_get(BINDING_AT + 5).map_err(error::of)?;
+    let canary = canary_version.zip(canary_percent).map(|(version, percent)| {
+        let percent = u8::try_from(percent).map_err(|_| corrupt(format_args!("{percent} percent")))?;
+        Ok((read_version(version)?, percent))
+    });
+    Ok(Some(BindingRow {
+        plugin,
+        version: read_version(row.try_get(BINDING_AT + 1).map_err(error::of)?)?,
+        enabled: row.try_get(BINDING_AT + 2).map_err(error::of)?,
+        config: read_json(row.try_get(BINDING_AT + 3).map_err(error::of)?)?,
+        canary: canary.transpose()?,
+    }))
+}
+
+fn read_audit(row: &PgRow) -> Result<AuditEntry, Error> {
+    Ok(AuditEntry {
+        id: row.try_get(0).map_err(error::of)?,
+        room_id: RoomId(row.try_get(1).map_err(error::of)?),
+        at_ms: unsigned(row.try_get(2).map_err(error::of)?)?,
+        by: UserId(row.try_get(3).map_err(error::of)?),
+        action: row.try_get(4).map_err(error::of)?,
+        from: read_json(row.try_get(5).map_err(error::of)?)?,
+        to: read_json(row.try_get(6).map_err(error::of)?)?,
+    })
+}

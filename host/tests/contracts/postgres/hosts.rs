@@ -1,0 +1,175 @@
+//! Several hosts on one database, connections that are cut, locks that are not to be had.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use greenroom::adapters::postgres::{Postgres, Settings};
+use greenroom::domain::{Amount, Part, Posting, UserId};
+use greenroom::ports::db::{Difference, Error, Ledger, PostResult, RecordCursor};
+use sqlx::{Connection, Executor};
+
+use super::open;
+use crate::contracts::db::ledger::{COIN, POINTS, account, entry, gift, posting};
+
+async fn adds_up(db: &Postgres) {
+    let found = db.differences().await.unwrap();
+    let found: Vec<_> = found.iter().filter(|d| !matches!(d, Difference::BelowZero { .. })).collect();
+    assert!(found.is_empty(), "{found:?}");
+}
+
+/// Posts until every batch went through, and counts what was posted by this host.
+async fn post_all(db: &Postgres, batches: Vec<Vec<Posting>>) -> usize {
+    let mut posted = 0;
+    for batch in batches {
+        let answer = db.post(&batch).await.unwrap();
+        assert!(answer.results.iter().all(|r| matches!(r, PostResult::Posted | PostResult::Duplicate)));
+        posted += answer.results.iter().filter(|result| **result == PostResult::Posted).count();
+    }
+    posted
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hosts_that_post_the_same_events_in_opposite_order_never_deadlock() {
+    const BATCHES: i64 = 20;
+    const EVENTS: i64 = 100;
+    let opened = open().await;
+    // One attempt: a deadlock would be an error.
+    let settings = Settings { attempts_max: 1, ..opened.settings() };
+    let (one, other) = (Postgres::open(settings.clone()).await.unwrap(), Postgres::open(settings).await.unwrap());
+    // Each pays the next in a ring of 50; the other host has the batches' second halves first and everything backwards.
+    let event = |n: i64| gift(format!("e{n:05}"), n % 50 + 1, (n + 1) % 50 + 1, 1);
+    let forth: Vec<Vec<Posting>> = (0..BATCHES).map(|b| (b * EVENTS..(b + 1) * EVENTS).map(event).collect()).collect();
+    let back = (0..BATCHES)
+        .map(|b| (b * EVENTS..(b + 1) * EVENTS).rev().map(|n| event((n + EVENTS / 2) % (BATCHES * EVENTS))).collect())
+        .collect();
+    let (a, b) = tokio::join!(post_all(&one, forth), post_all(&other, back));
+    assert_eq!(a + b, (BATCHES * EVENTS) as usize);
+    for user in 1..=50 {
+        assert_eq!(one.account(account(user, COIN)).await.unwrap().unwrap().balance, Amount(0));
+    }
+    adds_up(&one).await;
+    let deadlocks: i64 =
+        sqlx::query_scalar("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
+            .fetch_one(&mut opened.connect().await)
+            .await
+            .unwrap();
+    assert_eq!(deadlocks, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_whose_connection_is_cut_is_posted_once_when_it_is_tried_again() {
+    let opened = open().await;
+    let db = opened.again().await;
+    let done = Arc::new(AtomicBool::new(false));
+    let (mut killer, stop) = (opened.connect().await, Arc::clone(&done));
+    let killer = tokio::spawn(async move {
+        let mut killed = 0_i64;
+        while !stop.load(Ordering::Relaxed) {
+            let count: i64 = sqlx::query_scalar(
+                "SELECT count(*) FILTER (WHERE pg_terminate_backend(pid)) FROM pg_stat_activity \
+                 WHERE datname = current_database() AND application_name = 'greenroom' AND state = 'active'",
+            )
+            .fetch_one(&mut killer)
+            .await
+            .unwrap();
+            killed += count;
+            tokio::task::yield_now().await;
+        }
+        killed
+    });
+    let (mut cut, mut after) = (0, 0);
+    for round in 0..2_000 {
+        let batch: Vec<_> = (0..100).map(|n| gift(format!("e{round}-{n}"), n % 9 + 1, 99, 1)).collect();
+        let answer = loop {
+            match db.post(&batch).await {
+                Ok(answer) => break answer,
+                Err(Error::Unavailable(_)) => cut += 1,
+                Err(fault) => panic!("{fault}"),
+            }
+        };
+        assert!(answer.results.iter().all(|result| *result == answer.results[0]), "whole or not at all");
+        after = round + 1;
+        if cut >= 20 && after >= 20 {
+            break;
+        }
+    }
+    done.store(true, Ordering::Relaxed);
+    assert!(killer.await.unwrap() > 0);
+    assert!(cut > 0, "no batch was cut");
+    assert_eq!(db.account(account(99, COIN)).await.unwrap().unwrap().balance, Amount(after * 100));
+    adds_up(&db).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_lies_behind_a_cursor_stays_whatever_other_hosts_commit() {
+    let opened = open().await;
+    let hosts = [opened.again().await, opened.again().await];
+    let mut writers = Vec::new();
+    for (index, host) in hosts.iter().cloned().enumerate() {
+        writers.push(tokio::spawn(async move {
+            for n in 0..150 {
+                // The same user in two assets, in batches of its own and of both.
+                let asset = |asset, name: &str| {
+                    let entries = vec![entry(1, asset, Part::Payer, -1), entry(9, asset, Part::Receiver, 1)];
+                    posting(format!("h{index}-{n}-{name}"), 1, entries)
+                };
+                let batch = match n % 3 {
+                    0 => vec![asset(COIN, "c")],
+                    1 => vec![asset(POINTS, "p")],
+                    _ => vec![asset(COIN, "c"), asset(POINTS, "p")],
+                };
+                host.post(&batch).await.unwrap();
+            }
+        }));
+    }
+    let all_behind = async |mut cursor: Option<RecordCursor>| {
+        let mut found = Vec::new();
+        while let Some(after) = cursor {
+            let (records, next) = opened.db().records(UserId(9), None, Some(&after), 40).await.unwrap();
+            found.extend(records.into_iter().map(|record| record.event_id.to_string()));
+            cursor = next;
+        }
+        found
+    };
+    let mut seen = Vec::new();
+    while !writers.iter().all(tokio::task::JoinHandle::is_finished) {
+        let (_, cursor) = opened.db().records(UserId(9), None, None, 3).await.unwrap();
+        seen.push((cursor.clone(), all_behind(cursor).await));
+    }
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    assert!(seen.iter().any(|(_, found)| !found.is_empty()));
+    for (cursor, found) in seen {
+        assert_eq!(all_behind(cursor).await, found);
+    }
+    let (first, cursor) = opened.db().records(UserId(9), None, None, 3).await.unwrap();
+    assert_eq!(first.len() + all_behind(cursor).await.len(), 2 * 150 / 3 * 4);
+    adds_up(opened.db()).await;
+}
+
+#[tokio::test]
+async fn a_lock_that_is_not_to_be_had_is_unavailable_and_nothing_is_written() {
+    let opened = open().await;
+    let settings = Settings { lock_timeout: Duration::from_millis(50), attempts_max: 2, ..opened.settings() };
+    let db = Postgres::open(settings).await.unwrap();
+    db.post(&[gift("e1", 1, 2, 3)]).await.unwrap();
+    let mut other = opened.connect().await;
+    let mut held = other.begin().await.unwrap();
+    held.execute("UPDATE user_asset SET version = version WHERE user_id = 2").await.unwrap();
+    let answer = db.post(&[gift("e2", 1, 2, 3)]).await;
+    assert!(matches!(answer, Err(Error::Unavailable(_))), "{answer:?}");
+    held.rollback().await.unwrap();
+    assert_eq!(db.post(&[gift("e2", 1, 2, 3)]).await.unwrap().results, [PostResult::Posted]);
+}
+
+#[tokio::test]
+async fn calls_after_closing_are_unavailable() {
+    let opened = open().await;
+    opened.db().ping().await.unwrap();
+    opened.db().close().await;
+    let after = opened.db().account(account(2, COIN)).await;
+    assert!(matches!(after, Err(Error::Unavailable(_))), "{after:?}");
+    assert!(opened.db().ping().await.is_err());
+}

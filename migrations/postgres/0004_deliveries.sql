@@ -1,0 +1,45 @@
+-- Events that could not be consumed at once. (consumer_group, partition, offset) is the place in the queue.
+
+CREATE TABLE retry (
+    id             BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    consumer_group TEXT COLLATE "C" NOT NULL,
+    "partition"    BIGINT NOT NULL,
+    "offset"       BIGINT NOT NULL,
+    attempt        BIGINT NOT NULL,
+    due_at         BIGINT NOT NULL,
+    reason         TEXT   NOT NULL,
+    event_id       TEXT   NOT NULL,
+    topic          TEXT   NOT NULL,
+    "key"          TEXT   NOT NULL,
+    room_id        BIGINT,
+    created_at     BIGINT NOT NULL,
+    payer_id       BIGINT,
+    asset_type     BIGINT,
+    digest         BYTEA,
+    outcome        BYTEA,
+    payload        BYTEA  NOT NULL,
+    UNIQUE (consumer_group, "partition", "offset")
+);
+
+CREATE INDEX retry_by_due ON retry (consumer_group, due_at, id);
+
+CREATE TABLE dead_letter (
+    id             BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    consumer_group TEXT COLLATE "C" NOT NULL,
+    "partition"    BIGINT NOT NULL,
+    "offset"       BIGINT NOT NULL,
+    attempts       BIGINT NOT NULL,
+    at             BIGINT NOT NULL,
+    reason         TEXT   NOT NULL,
+    event_id       TEXT   NOT NULL,
+    topic          TEXT   NOT NULL,
+    "key"          TEXT   NOT NULL,
+    room_id        BIGINT,
+    created_at     BIGINT NOT NULL,
+    payer_id       BIGINT,
+    asset_type     BIGINT,
+    digest         BYTEA,
+    outcome        BYTEA,
+    payload        BYTEA  NOT NULL,
+    UNIQUE (consumer_group, "partition", "offset")
+);
