@@ -36,6 +36,8 @@ pub enum Guard {
     RelayToken,
     /// A token is never given out again, not even by a server that lost its data.
     TokensUnique,
+    /// A relay reads from the outbox's first entry on, not from where it was.
+    RelayReadsFirst,
     /// A relay that finds its outbox ending before what it has read drops the epoch and starts over (`Outbox::drop_epoch`).
     ShortOutbox,
     /// A load brings the events that wait in the database, for another try or an operator, as open holds.

@@ -61,9 +61,10 @@ fn as_database(state: &State) -> bool {
 
 fn money(world: &World, state: &State) -> bool {
     let mut balances = world.balances;
-    for &(number, fate) in &state.db.records {
+    for (at, &(number, fate)) in state.db.records.iter().enumerate() {
         let content = world.content(number);
-        if fate == Fate::Posted {
+        let is_first = !state.db.records[..at].contains(&(number, fate));
+        if fate == Fate::Posted && is_first {
             balances[usize::from(content.payer)] -= content.amount;
             balances[usize::from(content.receiver)] += content.amount;
         }

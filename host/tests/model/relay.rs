@@ -100,7 +100,9 @@ fn read(world: &World, state: &mut State, process: usize) -> Option<()> {
         relay.read = 0;
         return Some(());
     }
-    let &(entry, number) = state.bucket.outbox.iter().find(|&&(entry, _)| entry > relay.read)?;
+    // What was read before was removed; what is there again has come back and must be published again.
+    let after = if world.has(Guard::RelayReadsFirst) { 0 } else { relay.read };
+    let &(entry, number) = state.bucket.outbox.iter().find(|&&(entry, _)| entry > after)?;
     relay.read = entry;
     relay.carrying = Carrying::InHand(entry, number);
     Some(())

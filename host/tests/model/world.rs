@@ -108,9 +108,11 @@ pub fn two_relays() -> World {
     World {
         name: "two relays",
         durability: Durability::Queued,
+        balances: [2, 0],
         cached: true,
         relays: 2,
         pauses: 1,
+        crashes: 1,
         flushes: 1,
         ..QUIET
     }
@@ -137,7 +139,8 @@ pub fn stale_failover() -> World {
         durability: Durability::Queued,
         cached: true,
         relays: 2,
-        pauses: 1,
+        pauses: 2,
+        crashes: 1,
         failovers: 1,
         ..QUIET
     }
