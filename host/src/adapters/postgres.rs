@@ -32,11 +32,12 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, Executor};
 
-use crate::ports::db::Error;
+use crate::ports::db::{Database, Error};
 
 /// The schema of the host's own tables.
 pub const SCHEMA: &str = "greenroom";
@@ -141,6 +142,22 @@ impl Postgres {
 
     fn attempts(&self) -> error::Attempts {
         error::Attempts::new(self.settings.attempts_max)
+    }
+}
+
+#[async_trait]
+impl Database for Postgres {
+    async fn ping(&self) -> Result<(), Error> {
+        sqlx::query("SELECT 1")
+            .execute(&self.pool)
+            .await
+            .map(drop)
+            .map_err(|fault| Error::Unavailable(fault.to_string()))
+    }
+
+    async fn close(&self) {
+        self.plugin_pool.close().await;
+        self.pool.close().await;
     }
 }
 

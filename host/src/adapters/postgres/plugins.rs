@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use semver::Version;
 use sqlx::postgres::{PgConnection, PgRow};
-use sqlx::{Executor, Row};
+use sqlx::{AssertSqlSafe, Executor, Row};
 
 use crate::adapters::sql::columns::{corrupt, read_version, signed, unsigned};
 use crate::ports::db::{Error, Plugins, StoredPlugin};
@@ -13,6 +13,9 @@ use super::{Postgres, error};
 // The host's own problem codes end below; each plugin's name gets the next thousand.
 const CODES_BEGIN: i64 = 50_000;
 const CODES_STEP: i64 = 1_000;
+
+const PLUGIN: &str =
+    "SELECT name, version, digest, wasm, installed_at, base FROM plugin JOIN plugin_code_range USING (name)";
 
 #[async_trait]
 impl Plugins for Postgres {
@@ -47,12 +50,7 @@ impl Plugins for Postgres {
     }
 
     async fn installed(&self) -> Result<Vec<StoredPlugin>, Error> {
-        let rows = sqlx::query(
-            "SELECT name, version, digest, wasm, installed_at, base FROM plugin JOIN plugin_code_range USING (name)",
-        )
-        .fetch_all(&self.pool)
-        .await
-        .map_err(error::of)?;
+        let rows = sqlx::query(PLUGIN).fetch_all(&self.pool).await.map_err(error::of)?;
         let mut plugins: Vec<StoredPlugin> = rows.iter().map(read).collect::<Result<_, _>>()?;
         plugins.sort_by(|a, b| a.name.cmp(&b.name).then_with(|| a.version.cmp(&b.version)));
         Ok(plugins)
@@ -66,6 +64,23 @@ impl Plugins for Postgres {
             .await
             .map_err(error::of)?;
         Ok(removed.rows_affected() > 0)
+    }
+
+    async fn versions(&self) -> Result<Vec<(String, Version)>, Error> {
+        let rows = sqlx::query("SELECT name, version FROM plugin").fetch_all(&self.pool).await.map_err(error::of)?;
+        let read =
+            |row: &PgRow| Ok((row.try_get(0).map_err(error::of)?, read_version(row.try_get(1).map_err(error::of)?)?));
+        rows.iter().map(read).collect()
+    }
+
+    async fn version(&self, name: &str, version: &Version) -> Result<Option<StoredPlugin>, Error> {
+        let found = sqlx::query(AssertSqlSafe(format!("{PLUGIN} WHERE name = $1 AND version = $2")))
+            .bind(name)
+            .bind(version.to_string())
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(error::of)?;
+        found.as_ref().map(read).transpose()
     }
 }
 

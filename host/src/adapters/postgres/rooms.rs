@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, Row};
 
 use crate::adapters::sql::columns::{at_most, corrupt, read_json, read_version, signed, unsigned};
 use crate::domain::{RoomId, StreamId, UserId};
-use crate::ports::db::{AuditEntry, BindingRow, Error, RoomRow, Rooms, StreamRow};
+use crate::ports::db::{AuditEntry, BindingRow, Error, RoomChange, RoomRow, Rooms, StreamRow};
 
 use super::text::storable;
 use super::{Postgres, error};
@@ -121,6 +121,28 @@ impl Rooms for Postgres {
         .await
         .map_err(error::of)?;
         rows.iter().map(read_audit).collect()
+    }
+
+    async fn last_change(&self) -> Result<i64, Error> {
+        sqlx::query_scalar("SELECT coalesce(max(id), 0) FROM audit").fetch_one(&self.pool).await.map_err(error::of)
+    }
+
+    async fn changes(&self, after: i64, limit: usize) -> Result<Vec<RoomChange>, Error> {
+        let rows = sqlx::query(
+            "SELECT max(audit.id), room_id, room.version FROM audit JOIN room USING (room_id) WHERE audit.id > $1 \
+             GROUP BY room_id, room.version ORDER BY 1 LIMIT $2",
+        )
+        .bind(after)
+        .bind(at_most(limit))
+        .fetch_all(&self.pool)
+        .await
+        .map_err(error::of)?;
+        let read = |row: &PgRow| {
+            let room_id = RoomId(row.try_get(1).map_err(error::of)?);
+            let (id, version) = (row.try_get(0).map_err(error::of)?, row.try_get(2).map_err(error::of)?);
+            Ok(RoomChange { id, room_id, version })
+        };
+        rows.iter().map(read).collect()
     }
 }
 
