@@ -85,28 +85,6 @@ impl Sqlite {
         }))
     }
 
-    /// Whether the database answers.
-    ///
-    /// # Errors
-    /// If it does not.
-    pub async fn ping(&self) -> Result<(), Error> {
-        sqlx::query("SELECT 1")
-            .execute(&self.readers)
-            .await
-            .map(drop)
-            .map_err(|fault| Error::Unavailable(fault.to_string()))
-    }
-
-    /// Waits for the statements that run, folds the write-ahead log into the file and closes it. Calls after it are `Unavailable`.
-    pub async fn close(&self) {
-        self.plugin_readers.close().await;
-        self.readers.close().await;
-        if let Err(fault) = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&self.writer).await {
-            tracing::warn!(error = %fault, "the write-ahead log stays; the next start reads it");
-        }
-        self.writer.close().await;
-    }
-
     /// Begins a writing transaction.
     async fn write(&self) -> Result<Transaction, Error> {
         let tx = Transaction::write(&self.writer).await?;
@@ -122,11 +100,21 @@ impl Sqlite {
 #[async_trait]
 impl Database for Sqlite {
     async fn ping(&self) -> Result<(), Error> {
-        self.ping().await
+        sqlx::query("SELECT 1")
+            .execute(&self.readers)
+            .await
+            .map(drop)
+            .map_err(|fault| Error::Unavailable(fault.to_string()))
     }
 
+    /// Also folds the write-ahead log into the file.
     async fn close(&self) {
-        self.close().await;
+        self.plugin_readers.close().await;
+        self.readers.close().await;
+        if let Err(fault) = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&self.writer).await {
+            tracing::warn!(error = %fault, "the write-ahead log stays; the next start reads it");
+        }
+        self.writer.close().await;
     }
 }
 

@@ -10,7 +10,7 @@ use greenroom::ledger::{Credit, Ledger, Reconciler};
 use greenroom::plugin::{self, Registry};
 use greenroom::ports::cache::{Cache, Hold};
 use greenroom::ports::clock::Clock;
-use greenroom::ports::db::Deliveries;
+use greenroom::ports::db::{Database as _, Deliveries};
 use greenroom::ports::queue::Queue;
 use greenroom::timer::Timers;
 use tempfile::TempDir;

@@ -1,6 +1,7 @@
 //! Transactions over a plugin's tables, and what of a payment may come back to the payer.
 
 use super::*;
+use crate::ports::db::Database as _;
 use crate::ports::db::Statements;
 
 const NOTES: [(&str, &str); 4] = [
