@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use greenroom::adapters::sqlite::Sqlite;
 use greenroom::domain::{Account, Amount, AssetType, ContentDigest, Entry, EventId, Outcome, Part, Posting, UserId};
+use greenroom::ports::db::Database as _;
 use greenroom::ports::db::Ledger;
 use hdrhistogram::Histogram;
 use rand::rngs::StdRng;

@@ -24,6 +24,7 @@ use contracts::db::model;
 use greenroom::adapters::sqlite::{STATEMENT_TIME_MAX, Sqlite};
 use greenroom::domain::{Amount, AssetType, UserId};
 use greenroom::ports::cache::Settled;
+use greenroom::ports::db::Database as _;
 use greenroom::ports::db::{Difference, Error, Ledger, PostResult, Statements, Step, TransactError};
 use sqlx::{Connection, Executor, SqliteConnection};
 use tempfile::TempDir;

@@ -18,7 +18,7 @@ macro_rules! db_contracts {
             async fn $name() {
                 let opened = $open().await;
                 $crate::contracts::db::$part::$name(opened.db()).await;
-                opened.db().close().await;
+                greenroom::ports::db::Database::close(opened.db()).await;
             })*
         })*
     };
