@@ -3,13 +3,17 @@
 //! The host is built in the `dev` profile: its dependencies are optimised there, and a first build takes half as long as
 //! `release`. `--release` is there for those who measure.
 
-use std::path::PathBuf;
+mod hosts;
+
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use anyhow::Context;
 use serde_json::{Value, json};
 
 use crate::server::{Options, Server, interrupts};
+use crate::services::Lent;
 use crate::workspace::{Workspace, cargo};
 use crate::{plugins, progress};
 
@@ -27,6 +31,9 @@ pub(crate) struct Args {
     /// Builds the host optimised as for production; the first time takes long.
     #[arg(long)]
     release: bool,
+    /// Starts three hosts over Redis, Kafka and PostgreSQL, and those as well, in place of one over the embedded backends.
+    #[arg(long)]
+    distributed: bool,
 }
 
 /// Builds, starts, sets up, explains, and stays until Ctrl-C.
@@ -37,18 +44,40 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<()> {
     let plugins = plugins::run(workspace)?;
     let program = build_host(workspace, args.release)?;
     let data_dir = workspace.target.join("demo");
-    let options = Options { program: &program, plugins: &plugins, data_dir: &data_dir, listen: &args.listen, env: &[] };
+    let options = Options {
+        program: &program,
+        plugins: &plugins,
+        data_dir: &data_dir,
+        listen: &args.listen,
+        env: &[],
+        secret: None,
+    };
     let interrupted = interrupts()?;
-    let mut server = Server::start(&options)?;
-    set_up(&server).context("cannot set up the demo room")?;
-    explain(&server, &program, &data_dir)?;
+    if args.distributed {
+        let services = Lent::start(workspace)?;
+        let servers = hosts::start(&options, &services.variables)?;
+        return stay(servers, &interrupted, &program, &data_dir);
+    }
+    stay(vec![Server::start(&options)?], &interrupted, &program, &data_dir)
+}
+
+/// Sets up the first of the servers, explains, and stays until Ctrl-C.
+fn stay(mut servers: Vec<Server>, interrupted: &Receiver<()>, program: &Path, data_dir: &Path) -> anyhow::Result<()> {
+    let first = servers.first().context("there is no server")?;
+    set_up(first).context("cannot set up the demo room")?;
+    explain(first, program, data_dir)?;
+    for other in servers.iter().skip(1) {
+        println!("Another host of the same room: http://{}/v1", other.authority);
+    }
     loop {
         if interrupted.recv_timeout(POLL).is_ok() {
             eprintln!("stopping …");
-            return server.stop();
+            return servers.into_iter().try_for_each(Server::stop);
         }
-        if let Some(status) = server.ended()? {
-            anyhow::bail!("the server ended with {status}; see {}", data_dir.join("server.log").display());
+        for server in &mut servers {
+            if let Some(status) = server.ended()? {
+                anyhow::bail!("a server ended with {status}; see server.log beside {}", data_dir.display());
+            }
         }
     }
 }
@@ -72,19 +101,18 @@ fn set_up(server: &Server) -> anyhow::Result<()> {
     let operator = server.token("1", "operator")?;
     let operator = server.caller(&operator);
     let room = json!({ "roomId": ROOM, "title": "Demo", "streamers": [STREAMER] });
-    operator.call("POST", "/v1/rooms", Some(&room))?;
+    operator.ensure("/v1/rooms", &room)?;
     let stream = json!({ "plugins": [{ "name": "gift" }] });
-    operator.call("POST", &format!("/v1/rooms/{ROOM}/streams"), Some(&stream))?;
+    operator.ensure(&format!("/v1/rooms/{ROOM}/streams"), &stream)?;
     let service = server.token("2", "service")?;
     let recharge = json!({
         "eventId": "demo-recharge", "userId": VIEWER, "assetType": 1, "amount": "100000",
         "eventType": "orderApple", "orderId": "demo", "transactionId": "demo",
     });
-    server.caller(&service).call("POST", "/v1/recharges", Some(&recharge))?;
-    Ok(())
+    server.caller(&service).ensure("/v1/recharges", &recharge)
 }
 
-fn explain(server: &Server, program: &std::path::Path, data_dir: &std::path::Path) -> anyhow::Result<()> {
+fn explain(server: &Server, program: &Path, data_dir: &Path) -> anyhow::Result<()> {
     let viewer = server.token(VIEWER, "viewer")?;
     let operator = server.token("1", "operator")?;
     let gifts = server.caller(&viewer).call("GET", &format!("/v1/rooms/{ROOM}/gifts"), None)?;

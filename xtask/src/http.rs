@@ -2,12 +2,15 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use serde_json::Value;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a server may say that it is not ready, and how often it is asked.
+const PATIENCE: Duration = Duration::from_secs(60);
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// Where a server is, as `host:port`, and who asks.
 pub(crate) struct Caller<'a> {
@@ -27,6 +30,23 @@ impl Caller<'_> {
             bail!("{method} {path} was refused with {status}: {text}");
         }
         if text.is_empty() { Ok(Value::Null) } else { Ok(serde_json::from_str(&text)?) }
+    }
+
+    /// Asks for something to be done until it is, or turns out to have been done before. Servers that have just started may say for a
+    /// while that they are not ready for it.
+    ///
+    /// # Errors
+    /// If there is no answer, or a refusal for good.
+    pub(crate) fn ensure(&self, path: &str, body: &Value) -> anyhow::Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let (status, text) = self.exchange("POST", path, &body.to_string()).with_context(|| path.to_owned())?;
+            match status {
+                200..300 | 409 => return Ok(()),
+                503 if Instant::now() < deadline => std::thread::sleep(PAUSE),
+                _ => bail!("POST {path} was refused with {status}: {text}"),
+            }
+        }
     }
 
     fn exchange(&self, method: &str, path: &str, body: &str) -> anyhow::Result<(u16, String)> {

@@ -12,6 +12,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::http::Caller;
 use crate::progress::{Step, run_quietly};
 
+/// The file of the secret that signs tokens, in the data directory.
+const SECRET: &str = "dev-secret";
 /// The first start compiles the plugins' machine code.
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
 const STOP_TIMEOUT: Duration = Duration::from_secs(30);
@@ -27,7 +29,9 @@ pub(crate) struct Options<'a> {
     /// Port 0 takes a free one.
     pub(crate) listen: &'a str,
     /// Configuration keys as environment variables.
-    pub(crate) env: &'a [(&'a str, &'a str)],
+    pub(crate) env: &'a [(String, String)],
+    /// What signs tokens, where servers share it; none lets the server make its own.
+    pub(crate) secret: Option<&'a str>,
 }
 
 /// A running server. It is ended when this is dropped.
@@ -45,15 +49,18 @@ impl Server {
     /// # Errors
     /// If it cannot start, ends, or is not ready in time; its log is in `server.log` in the data directory.
     pub(crate) fn start(options: &Options<'_>) -> anyhow::Result<Self> {
-        let Options { program, plugins, data_dir, listen, env } = options;
+        let Options { program, plugins, data_dir, listen, env, secret } = options;
         let _ = std::fs::remove_dir_all(data_dir);
         std::fs::create_dir_all(data_dir).with_context(|| format!("cannot make {}", data_dir.display()))?;
+        if let Some(secret) = secret {
+            std::fs::write(data_dir.join(SECRET), secret).with_context(|| format!("cannot write {SECRET}"))?;
+        }
         let log = data_dir.join("server.log");
         let file = std::fs::File::create(&log).with_context(|| format!("cannot make {}", log.display()))?;
         let step = Step::start("starting the server");
         let mut command = Command::new(program);
         command.args(["serve", "--dev", "--listen", listen]).arg("--data-dir").arg(data_dir);
-        command.arg("--plugins").arg(plugins).envs(env.iter().copied());
+        command.arg("--plugins").arg(plugins).envs(env.iter().cloned());
         command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
         // A group of its own: Ctrl-C reaches this program alone, which then stops the server once and waits for it.
         let child = command.process_group(0).spawn().context("cannot start the server")?;
@@ -107,7 +114,7 @@ impl Server {
 
     /// The file with the secret that signs its tokens.
     pub(crate) fn secret_file(&self) -> PathBuf {
-        self.data_dir.join("dev-secret")
+        self.data_dir.join(SECRET)
     }
 
     /// Asks it to drain and stop, and waits for it.

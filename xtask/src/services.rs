@@ -26,7 +26,7 @@ use clap::Subcommand;
 
 use crate::progress::Step;
 use crate::workspace::Workspace;
-use env::Variable;
+pub(crate) use env::Variable;
 use job::Job;
 pub(crate) use job::Service;
 pub(crate) use lent::Lent;

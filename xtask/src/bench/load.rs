@@ -12,7 +12,8 @@ use crate::server::{Options, Server};
 use crate::workspace::Workspace;
 
 /// The limit of one user's requests would be what is measured.
-const SERVER_ENV: &[(&str, &str)] = &[("GREENROOM_RATE_LIMITS_USER_PER_SECOND", "0"), ("GREENROOM_LOG_FILTER", "warn")];
+const SERVER_ENV: [(&str, &str); 2] =
+    [("GREENROOM_RATE_LIMITS_USER_PER_SECOND", "0"), ("GREENROOM_LOG_FILTER", "warn")];
 
 /// A server gets a fresh data directory for each run.
 struct Site<'a> {
@@ -121,7 +122,9 @@ impl Site<'_> {
         } else {
             let data_dir = self.workspace.target.join("bench-data");
             let Self { program, plugins, .. } = *self;
-            let options = Options { program, plugins, data_dir: &data_dir, listen: "127.0.0.1:0", env: SERVER_ENV };
+            let env = SERVER_ENV.map(|(key, value)| (key.to_owned(), value.to_owned()));
+            let options =
+                Options { program, plugins, data_dir: &data_dir, listen: "127.0.0.1:0", env: &env, secret: None };
             let server = Server::start(&options)?;
             command.arg("--server").arg(format!("http://{}", server.authority));
             command.arg("--secret-file").arg(server.secret_file());

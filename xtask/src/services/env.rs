@@ -12,7 +12,7 @@ use super::place::write;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A variable's name and value.
-pub(super) type Variable = (String, String);
+pub(crate) type Variable = (String, String);
 
 /// Writes down what is there now, for tools that were not started with the variables.
 ///
