@@ -129,12 +129,15 @@ pub async fn open(settings: Settings) -> Result<KafkaQueue, Error> {
 }
 
 impl KafkaQueue {
-    /// Sends what waits, for at most the delivery time-out, and waits until its consumers have left their groups. To be called when
-    /// every consumer was dropped.
+    /// Sends what waits, for at most the delivery time-out, and waits until its consumers have left their groups, for at most the
+    /// session time-out: then the brokers have taken their partitions anyway. To be called when every consumer was dropped.
     pub async fn close(&self) {
         self.publisher.flush().await;
         self.leaving.close();
-        self.leaving.wait().await;
+        let left = tokio::time::timeout(self.config.settings.session_timeout, self.leaving.wait()).await;
+        if left.is_err() {
+            tracing::warn!("a consumer has not left its group in time");
+        }
     }
 
     /// Whether a broker answers.
