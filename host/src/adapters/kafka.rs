@@ -3,7 +3,7 @@
 //! A plugin's topic is one topic of Kafka, named with a prefix, and an event's key picks its partition, so events of one payer keep
 //! their order within a topic. The producer is idempotent and waits for all replicas that are in sync; offsets are committed only when
 //! the port's caller says so. Bounded are: what waits to be sent ([`Settings::buffer_len_max`], then publishing is refused as full),
-//! what is fetched ahead ([`Settings::prefetch_bytes_max`]), and what [`Queue::pending`] gathers ([`Settings::pending_len_max`]).
+//! what is fetched ahead ([`Settings::prefetch_kib_max`]), and what [`Queue::pending`] gathers ([`Settings::pending_len_max`]).
 //!
 //! What a group reads, and from where on, is written down in Kafka too: see `subscription`. After a publish that failed, what did
 //! arrive of it may lie before what did not; publishing it again adds all of it in order.
