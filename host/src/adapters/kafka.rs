@@ -3,7 +3,7 @@
 //! A plugin's topic is one topic of Kafka, named with a prefix, and an event's key picks its partition, so events of one payer keep
 //! their order within a topic. The producer is idempotent and waits for all replicas that are in sync; offsets are committed only when
 //! the port's caller says so. Bounded are: what waits to be sent ([`Settings::buffer_len_max`], then publishing is refused as full),
-//! what is fetched ahead ([`Settings::prefetch_bytes_max`]), and what [`Queue::pending`] gathers ([`Settings::pending_len_max`]).
+//! what is fetched ahead ([`Settings::prefetch_kib_max`]), and what [`Queue::pending`] gathers ([`Settings::pending_len_max`]).
 //!
 //! What a group reads, and from where on, is written down in Kafka too: see `subscription`. After a publish that failed, what did
 //! arrive of it may lie before what did not; publishing it again adds all of it in order.
@@ -129,12 +129,15 @@ pub async fn open(settings: Settings) -> Result<KafkaQueue, Error> {
 }
 
 impl KafkaQueue {
-    /// Sends what waits, for at most the delivery time-out, and waits until its consumers have left their groups. To be called when
-    /// every consumer was dropped.
+    /// Sends what waits, for at most the delivery time-out, and waits until its consumers have left their groups, for at most the
+    /// session time-out: then the brokers have taken their partitions anyway. To be called when every consumer was dropped.
     pub async fn close(&self) {
         self.publisher.flush().await;
         self.leaving.close();
-        self.leaving.wait().await;
+        let left = tokio::time::timeout(self.config.settings.session_timeout, self.leaving.wait()).await;
+        if left.is_err() {
+            tracing::warn!("a consumer has not left its group in time");
+        }
     }
 
     /// Whether a broker answers.

@@ -280,6 +280,36 @@ async fn hosts_that_make_one_topic_at_once_make_it_as_configured() {
     assert_eq!(metadata.topics()[0].partitions().len(), 5);
 }
 
+#[tokio::test]
+async fn a_host_that_stops_hands_its_partitions_over_at_once() {
+    let settings = Settings { session_timeout: Duration::from_secs(30), ..settings() };
+    let (anna, bert) = (kafka::open(settings.clone()).await.unwrap(), kafka::open(settings).await.unwrap());
+    let (topic, group): (Arc<str>, String) = (new_name("t").into(), new_name("g"));
+    let topics = std::slice::from_ref(&topic);
+    let mut of_anna = anna.subscribe(&group, topics).await.unwrap();
+    anna.publish(vec![told(&topic, "k", "1")]).await.unwrap();
+    let all = read(&mut *of_anna, 1).await;
+    of_anna.commit(after(&all)).await.unwrap();
+    drop(of_anna);
+    anna.close().await;
+    let mut of_bert = bert.subscribe(&group, topics).await.unwrap();
+    bert.publish(vec![told(&topic, "k", "2")]).await.unwrap();
+    assert_eq!(ids(&read(&mut *of_bert, 1).await), ["2"], "sooner than its session would have ended");
+}
+
+#[tokio::test]
+async fn a_topic_that_somebody_removed_is_made_again() {
+    let settings = Settings { delivery_timeout: Duration::from_secs(2), ..settings() };
+    let queue = kafka::open(settings.clone()).await.unwrap();
+    let topic = new_name("t");
+    queue.publish(vec![told(&topic, "k", "1")]).await.unwrap();
+    let admin: AdminClient<DefaultClientContext> =
+        ClientConfig::new().set("bootstrap.servers", brokers()).create().unwrap();
+    let name = format!("{}{topic}", settings.prefix);
+    admin.delete_topics(&[&name], &AdminOptions::new()).await.unwrap().remove(0).unwrap();
+    publish_surely(&queue, vec![told(&topic, "k", "2")]).await;
+}
+
 /// Brokers forget offsets of groups without members after a while; a subscription is one.
 #[tokio::test]
 async fn a_group_whose_subscription_the_brokers_forgot_goes_on_where_it_committed() {

