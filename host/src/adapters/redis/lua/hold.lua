@@ -1,11 +1,11 @@
 -- KEYS: epoch, outcome, account, outbox, base of the payer's shard
 -- ARGV: digest|asset, amount, event id, lifetime of the outcome, bound of the outbox, event, now, then for each counter: key, delta, max, expires, ttl
-local known = redis.call('GET', KEYS[2])
-if known then return { 'known', known } end
+local there = redis.call('MGET', KEYS[1], KEYS[2])
+if there[2] then return { 'known', there[2] } end
 local account = redis.call('HMGET', KEYS[3], 's', 'h', 'x', 'o' .. ARGV[3])
 -- An outcome that has expired is still with the hold while that is open.
 if account[4] then return { 'known', account[4] } end
-if redis.call('EXISTS', KEYS[1]) == 0 then return { 'recovering' } end
+if not there[1] then return { 'recovering' } end
 if not account[1] then return { account[3] and 'none' or 'miss' } end
 
 local values, space = {}
@@ -28,6 +28,7 @@ local entry = redis.call('XADD', KEYS[4], '*', 'b', ARGV[6], 'o', told)
 local outcome = ARGV[1] .. '|' .. entry .. '|' .. told
 redis.call('SET', KEYS[2], outcome, 'PX', ARGV[4])
 redis.call('HSET', KEYS[3], 's', left, 'h', held, 'o' .. ARGV[3], outcome)
-redis.call('PERSIST', KEYS[3])
+-- With an open hold it has no expiry already.
+if account[2] == '0' then redis.call('PERSIST', KEYS[3]) end
 if space then write_space(space) end
 return { 'held', outcome }

@@ -9,6 +9,7 @@ local function limbs(a)
 end
 
 local function less(a, b)
+  if #a <= 15 and #b <= 15 then return tonumber(a) < tonumber(b) end
   local a_high, a_low = limbs(a)
   local b_high, b_low = limbs(b)
   return a_high < b_high or (a_high == b_high and a_low < b_low)
@@ -20,6 +21,7 @@ end
 
 -- The sum, or nil if it leaves 64 bits.
 local function add(a, b)
+  if #a <= 15 and #b <= 15 then return string.format('%.0f', tonumber(a) + tonumber(b)) end
   local a_high, a_low = limbs(a)
   local b_high, b_low = limbs(b)
   local high, low = a_high + b_high, a_low + b_low

@@ -86,8 +86,9 @@ end
 -- expired makes up no more than about half of a listing that stays.
 local function list(space, slot)
   local index = space.base .. 'i'
-  local is_new = redis.call('EXISTS', index) == 0
-  if redis.call('ZADD', index, 0, slot.name) == 1 and not is_new then
+  -- What the server still has is listed, and the listing lives at least as long.
+  local is_new = not slot.was and redis.call('EXISTS', index) == 0
+  if not slot.was and redis.call('ZADD', index, 0, slot.name) == 1 and not is_new then
     for _, name in ipairs(redis.call('ZRANDMEMBER', index, 2)) do
       if name ~= slot.name and not space.slots[name] and redis.call('EXISTS', space.base .. #name .. ':' .. name) == 0 then
         redis.call('ZREM', index, name)
