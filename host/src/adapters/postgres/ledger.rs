@@ -76,7 +76,7 @@ impl Ledger for Postgres {
     }
 }
 
-/// Those of the accounts that exist, each by one look into the index. `lock` takes them in ascending order.
+/// Those of the accounts that exist, each by one look into the index. `lock` takes them in the order of a batch.
 pub(super) async fn accounts(
     db: impl PgExecutor<'_>,
     accounts: &[Account],
@@ -87,7 +87,7 @@ pub(super) async fn accounts(
     let sql = if lock {
         "SELECT user_id, asset_type, asset_cn, version FROM user_asset \
          JOIN unnest($1::int8[], $2::int8[]) AS asked (user_id, asset_type) USING (user_id, asset_type) \
-         ORDER BY user_id, asset_type FOR NO KEY UPDATE OF user_asset"
+         ORDER BY user_id < 0, user_id, asset_type FOR NO KEY UPDATE OF user_asset"
     } else {
         "SELECT user_id, asset_type, asset_cn, version FROM user_asset \
          JOIN unnest($1::int8[], $2::int8[]) AS asked (user_id, asset_type) USING (user_id, asset_type)"

@@ -3,7 +3,8 @@
 //! A batch is one statement, so one round trip and one transaction: it lets in the events that are new, in the order of their
 //! ids; sums the entries of just those by account; changes each account once, in ascending order; and writes the entries with the
 //! versions that the accounts got. Every poster takes its locks in that order, gates and then accounts, so posters wait for each
-//! other but never in a circle.
+//! other but never in a circle. The system's accounts come after everybody's: every batch touches them, so they are held the
+//! shortest.
 //!
 //! Deltas are added by the database, so a batch needs no balance before it. If a sum does not fit in 64 bits the statement fails as a
 //! whole, and the batch is posted [`exactly`]: its accounts are read and locked first, the events at fault are left out. That is a
@@ -46,7 +47,7 @@ const POST: &str = "WITH \
     account AS ( \
         INSERT INTO user_asset AS stored (user_id, asset_type, asset_cn, version, created_at, updated_at) \
         SELECT user_id, asset_type, sum(delta)::int8, 1, max(created_at), max(created_at) FROM line \
-        GROUP BY user_id, asset_type ORDER BY user_id, asset_type \
+        GROUP BY user_id, asset_type ORDER BY user_id < 0, user_id, asset_type \
         ON CONFLICT (user_id, asset_type) DO UPDATE SET asset_cn = stored.asset_cn + excluded.asset_cn, \
             version = stored.version + 1, updated_at = greatest(stored.updated_at, excluded.updated_at) \
         RETURNING user_id, asset_type, asset_cn, version), \
