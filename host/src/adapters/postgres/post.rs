@@ -23,7 +23,7 @@ use crate::domain::{Account, Amount, ContentDigest, EventId, EventTime, Outcome,
 use crate::ports::cache::Settled;
 use crate::ports::db::{Error, PostResult, Posted};
 
-use super::ledger::{accounts, asset_type};
+use super::ledger::{accounts, asset_type, locked};
 use super::text::storable;
 use super::{Postgres, error, gate};
 
@@ -108,7 +108,7 @@ async fn repeated(db: &Postgres, batch: &[Posting], tried: &[&Posting], written:
     let results = decide(batch, known, |_| PostResult::Posted);
     let mut all = written.accounts;
     let others: Vec<Account> = accounts_of(batch).into_iter().filter(|account| !all.contains_key(account)).collect();
-    all.extend(accounts(&db.pool, &others, false).await.map_err(error::of)?);
+    all.extend(accounts(&db.pool, &others).await.map_err(error::of)?);
     Ok(Posted { results, accounts: all.into_iter().collect() })
 }
 
@@ -130,7 +130,7 @@ async fn try_exactly(db: &Postgres, batch: &[Posting]) -> Result<Result<Posted, 
     let mut tx = db.pool.begin().await?;
     let all = accounts_of(batch);
     let mut states: BTreeMap<Account, State> = all.iter().map(|account| (*account, State::default())).collect();
-    for (account, settled) in accounts(&mut *tx, &all, true).await? {
+    for (account, settled) in locked(&mut *tx, &all).await? {
         states.insert(account, State { settled, stored: true, touched_at: None });
     }
     let events: Vec<(UserId, &EventId)> = batch.iter().map(|posting| (posting.payer, &posting.event_id)).collect();
@@ -161,7 +161,7 @@ fn halves<'a>(db: &'a Postgres, batch: &'a [Posting]) -> BoxFuture<'a, Result<Po
     Box::pin(async move {
         let (one, other) = batch.split_at(batch.len() / 2);
         if one.is_empty() {
-            let known = accounts(&db.pool, &accounts_of(batch), false).await.map_err(error::of)?;
+            let known = accounts(&db.pool, &accounts_of(batch)).await.map_err(error::of)?;
             return Ok(Posted { results: vec![PostResult::Overflow], accounts: known });
         }
         let (one, other) = (post(db, one).await?, post(db, other).await?);
@@ -211,7 +211,7 @@ pub(super) async fn void(db: &Postgres, event: Voided<'_>) -> Result<(PostResult
         let gate = known.get(&Key::new(payer, event.event_id.as_str()));
         gate.ok_or_else(|| Error::Unavailable("an event is gone that was there".into()))?.repeated(event.digest)
     };
-    let settled = accounts(&db.pool, &[event.payer], false).await.map_err(error::of)?;
+    let settled = accounts(&db.pool, &[event.payer]).await.map_err(error::of)?;
     Ok((result, settled.first().map(|(_, settled)| *settled)))
 }
 
