@@ -36,7 +36,7 @@ fn random_batches_agree_with_a_naive_model() {
         let opened = Arc::clone(&opened);
         async move {
             opened.run("TRUNCATE user_asset, event, entry").await;
-            let db = opened.again().await;
+            let db = opened.shared();
             (Box::new(opened) as Box<dyn Any>, db as Arc<dyn Ledger>)
         }
     });

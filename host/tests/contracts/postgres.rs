@@ -21,6 +21,10 @@ impl Opened {
         &self.db
     }
 
+    pub fn shared(&self) -> Arc<Postgres> {
+        Arc::clone(&self.db)
+    }
+
     pub fn url(&self) -> String {
         url_of(&self.name)
     }

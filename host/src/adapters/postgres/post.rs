@@ -3,7 +3,8 @@
 //! A batch is one statement, so one round trip and one transaction: it lets in the events that are new, in the order of their
 //! ids; sums the entries of just those by account; changes each account once, in ascending order; and writes the entries with the
 //! versions that the accounts got. Every poster takes its locks in that order, gates and then accounts, so posters wait for each
-//! other but never in a circle.
+//! other but never in a circle. The system's accounts come after everybody's: every batch touches them, so they are held the
+//! shortest.
 //!
 //! Deltas are added by the database, so a batch needs no balance before it. If a sum does not fit in 64 bits the statement fails as a
 //! whole, and the batch is posted [`exactly`]: its accounts are read and locked first, the events at fault are left out. That is a
@@ -22,7 +23,7 @@ use crate::domain::{Account, Amount, ContentDigest, EventId, EventTime, Outcome,
 use crate::ports::cache::Settled;
 use crate::ports::db::{Error, PostResult, Posted};
 
-use super::ledger::{accounts, asset_type};
+use super::ledger::{accounts, asset_type, locked};
 use super::text::storable;
 use super::{Postgres, error, gate};
 
@@ -46,7 +47,7 @@ const POST: &str = "WITH \
     account AS ( \
         INSERT INTO user_asset AS stored (user_id, asset_type, asset_cn, version, created_at, updated_at) \
         SELECT user_id, asset_type, sum(delta)::int8, 1, max(created_at), max(created_at) FROM line \
-        GROUP BY user_id, asset_type ORDER BY user_id, asset_type \
+        GROUP BY user_id, asset_type ORDER BY user_id < 0, user_id, asset_type \
         ON CONFLICT (user_id, asset_type) DO UPDATE SET asset_cn = stored.asset_cn + excluded.asset_cn, \
             version = stored.version + 1, updated_at = greatest(stored.updated_at, excluded.updated_at) \
         RETURNING user_id, asset_type, asset_cn, version), \
@@ -107,7 +108,7 @@ async fn repeated(db: &Postgres, batch: &[Posting], tried: &[&Posting], written:
     let results = decide(batch, known, |_| PostResult::Posted);
     let mut all = written.accounts;
     let others: Vec<Account> = accounts_of(batch).into_iter().filter(|account| !all.contains_key(account)).collect();
-    all.extend(accounts(&db.pool, &others, false).await.map_err(error::of)?);
+    all.extend(accounts(&db.pool, &others).await.map_err(error::of)?);
     Ok(Posted { results, accounts: all.into_iter().collect() })
 }
 
@@ -129,7 +130,7 @@ async fn try_exactly(db: &Postgres, batch: &[Posting]) -> Result<Result<Posted, 
     let mut tx = db.pool.begin().await?;
     let all = accounts_of(batch);
     let mut states: BTreeMap<Account, State> = all.iter().map(|account| (*account, State::default())).collect();
-    for (account, settled) in accounts(&mut *tx, &all, true).await? {
+    for (account, settled) in locked(&mut *tx, &all).await? {
         states.insert(account, State { settled, stored: true, touched_at: None });
     }
     let events: Vec<(UserId, &EventId)> = batch.iter().map(|posting| (posting.payer, &posting.event_id)).collect();
@@ -160,7 +161,7 @@ fn halves<'a>(db: &'a Postgres, batch: &'a [Posting]) -> BoxFuture<'a, Result<Po
     Box::pin(async move {
         let (one, other) = batch.split_at(batch.len() / 2);
         if one.is_empty() {
-            let known = accounts(&db.pool, &accounts_of(batch), false).await.map_err(error::of)?;
+            let known = accounts(&db.pool, &accounts_of(batch)).await.map_err(error::of)?;
             return Ok(Posted { results: vec![PostResult::Overflow], accounts: known });
         }
         let (one, other) = (post(db, one).await?, post(db, other).await?);
@@ -210,7 +211,7 @@ pub(super) async fn void(db: &Postgres, event: Voided<'_>) -> Result<(PostResult
         let gate = known.get(&Key::new(payer, event.event_id.as_str()));
         gate.ok_or_else(|| Error::Unavailable("an event is gone that was there".into()))?.repeated(event.digest)
     };
-    let settled = accounts(&db.pool, &[event.payer], false).await.map_err(error::of)?;
+    let settled = accounts(&db.pool, &[event.payer]).await.map_err(error::of)?;
     Ok((result, settled.first().map(|(_, settled)| *settled)))
 }
 
