@@ -49,10 +49,22 @@ pub fn holds(world: World) {
     }
 }
 
-/// Without the protection the promise is broken.
-pub fn breaks(world: World, guard: Guard, property: &'static str) {
+/// These promises are kept in every state, whatever becomes of the others.
+pub fn keeps(world: World, promises: &[&'static str]) {
+    let found = explore(world, HasDiscoveries::AnyOf(promises.iter().copied().collect()));
+    if let Some((promise, path)) = promises.iter().find_map(|promise| Some((promise, found.get(promise)?))) {
+        panic!("not so: {promise}\n{}", told(path));
+    }
+}
+
+/// Without the protection, if one is named, the promise is broken.
+pub fn breaks(world: World, guard: Option<Guard>, property: &'static str) {
     let name = world.name;
-    let found = explore(world.without(guard), HasDiscoveries::AnyOf([property].into()));
+    let world = match guard {
+        Some(guard) => world.without(guard),
+        None => world,
+    };
+    let found = explore(world, HasDiscoveries::AnyOf([property].into()));
     let path = found.get(property).unwrap_or_else(|| panic!("{name} without {guard:?} still keeps: {property}"));
     println!("without {guard:?}, not so: {property}\n{}\n", told(path));
 }
