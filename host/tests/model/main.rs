@@ -11,7 +11,7 @@
 //! - [`properties`]: the promises. [`explore`]: running it.
 //!
 //! A model proves nothing about code; it says which rules the code must keep. The bounds are small, but each fault known of such
-//! protocols needs less: the shortest ways to those that the protections prevent have 7 to 24 steps.
+//! protocols needs less: the ways to those that the protections prevent have 5 to 24 steps.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod client;
