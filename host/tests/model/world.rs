@@ -126,7 +126,6 @@ pub fn two_settlers() -> World {
         cached: true,
         settlers: 2,
         batch_max: 2,
-        crashes: 1,
         evicts: true,
         ..QUIET
     }
