@@ -1,4 +1,4 @@
-//! Running the explorations: breadth first, so that the way to what fails is the shortest.
+//! Running the explorations: breadth first, so that the way to what fails is short.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -30,31 +30,52 @@ fn explore(world: World, until: HasDiscoveries) -> HashMap<&'static str, Path<St
     checker.discoveries()
 }
 
-/// A step a line, and where they lead.
-fn told(path: &Path<State, Action>) -> String {
-    let steps: Vec<String> = path.clone().into_actions().iter().map(|action| format!("{action:?}")).collect();
-    format!("{}\n{:?}", steps.join("\n"), path.last_state())
+/// The way to the first state that breaks the promise: a step a line, and where they lead.
+fn told(world: &World, promise: &'static str, path: &Path<State, Action>) -> String {
+    let kept = world.property(promise).condition;
+    let mut told = String::new();
+    for (state, action) in path.clone().into_vec() {
+        if !kept(world, &state) {
+            return format!("{told}{state:?}");
+        }
+        told.extend(action.map(|action| format!("{action:?}\n")));
+    }
+    told
 }
 
 /// Every promise is kept in every state, and what must be possible is.
 pub fn holds(world: World) {
     let properties = properties::all(&world);
-    let found = explore(world, HasDiscoveries::AnyFailures);
+    let found = explore(world.clone(), HasDiscoveries::AnyFailures);
     for property in properties {
         match (property.expectation, found.get(property.name)) {
             (Expectation::Sometimes, None) => panic!("never so: {}", property.name),
-            (Expectation::Always, Some(path)) => panic!("not so: {}\n{}", property.name, told(path)),
+            (Expectation::Always, Some(path)) => {
+                panic!("not so: {}\n{}", property.name, told(&world, property.name, path))
+            }
             _ => {}
         }
     }
 }
 
-/// Without the protection the promise is broken.
-pub fn breaks(world: World, guard: Guard, property: &'static str) {
+/// These promises are kept in every state, whatever becomes of the others.
+pub fn keeps(world: World, promises: &[&'static str]) {
+    let found = explore(world.clone(), HasDiscoveries::AnyOf(promises.iter().copied().collect()));
+    if let Some((promise, path)) = promises.iter().find_map(|promise| Some((promise, found.get(promise)?))) {
+        panic!("not so: {promise}\n{}", told(&world, promise, path));
+    }
+}
+
+/// Without the protection, if one is named, the promise is broken.
+pub fn breaks(world: World, guard: Option<Guard>, property: &'static str) {
     let name = world.name;
-    let found = explore(world.without(guard), HasDiscoveries::AnyOf([property].into()));
+    let world = match guard {
+        Some(guard) => world.without(guard),
+        None => world,
+    };
+    let found = explore(world.clone(), HasDiscoveries::AnyOf([property].into()));
     let path = found.get(property).unwrap_or_else(|| panic!("{name} without {guard:?} still keeps: {property}"));
-    println!("without {guard:?}, not so: {property}\n{}\n", told(path));
+    println!("{name} without {guard:?}, not so: {property}\n{}\n", told(&world, property, path));
 }
 
 /// From every state there is a way to rest: nothing stands still for ever, whatever has happened.

@@ -2,7 +2,7 @@
 
 use stateright::Property;
 
-use crate::state::{Carrying, Fate, State};
+use crate::state::{Cached, Carrying, Fate, Settled, State};
 use crate::world::{Durability, World};
 
 /// Balances are what their records say, each event once, and sum to what there was.
@@ -52,9 +52,9 @@ pub fn at_rest(_world: &World, state: &State) -> bool {
 }
 
 fn as_database(state: &State) -> bool {
-    let same = |(account, settled)| match account {
-        &None => true,
-        &Some(crate::state::Cached { settled: cached, holds }) => holds.is_empty() && cached == settled,
+    let same = |(account, settled): (&Option<Cached>, Settled)| match account {
+        None => true,
+        Some(account) => account.holds.is_empty() && account.settled == settled,
     };
     state.bucket.accounts.iter().zip(state.db.accounts).all(same)
 }

@@ -126,13 +126,12 @@ pub fn two_settlers() -> World {
         cached: true,
         settlers: 2,
         batch_max: 2,
-        crashes: 1,
         evicts: true,
         ..QUIET
     }
 }
 
-/// The master of the bucket is lost and a replica takes over that is any moment of the past.
+/// The master of the bucket is lost and a replica takes over that has any moment of the past.
 pub fn stale_failover() -> World {
     World {
         name: "stale failover",
@@ -144,6 +143,11 @@ pub fn stale_failover() -> World {
         failovers: 1,
         ..QUIET
     }
+}
+
+/// A flush, and then a replica takes over that has not heard of it.
+pub fn flush_undone() -> World {
+    World { name: "flush undone", flushes: 1, pauses: 0, crashes: 0, tries: 1, ..stale_failover() }
 }
 
 /// An operator voids while the event is on its way, and a void or a settler crashes.
