@@ -19,6 +19,8 @@ mod redis_backend;
 mod redis_bus;
 #[path = "contracts/redis_faults.rs"]
 mod redis_faults;
+#[path = "contracts/redis_model.rs"]
+mod redis_model;
 #[path = "contracts/redis_outbox.rs"]
 mod redis_outbox;
 
