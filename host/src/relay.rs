@@ -122,7 +122,7 @@ impl Shared {
         let now_ms = self.relay.clock.now_ms();
         let age = oldest_ms.map_or(Duration::ZERO, |at_ms| Duration::from_millis(now_ms.saturating_sub(at_ms)));
         metrics::gauge!("greenroom_outbox_oldest_seconds").set(age.as_secs_f64());
-        if let Ok(entries) = self.in_time(self.relay.outbox.len(), Duration::ZERO).await {
+        if let Ok(entries) = self.in_time(self.relay.outbox.backlog(), Duration::ZERO).await {
             #[expect(clippy::cast_precision_loss, reason = "a gauge is a floating-point number")]
             metrics::gauge!("greenroom_outbox_entries").set(entries as f64);
         }

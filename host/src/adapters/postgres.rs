@@ -32,6 +32,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
@@ -63,6 +64,9 @@ pub struct Settings {
     pub lock_timeout: Duration,
     /// How long a transaction may wait for this program's next statement before the server ends it.
     pub idle_in_transaction_timeout: Duration,
+    /// How long a whole call may take, with its attempts and the wait for a connection; more than the time-outs of the server. It
+    /// is what ends a call when the network swallows packets.
+    pub call_timeout: Duration,
     /// How long adding up the whole ledger, or a migration, may take.
     pub scan_timeout: Duration,
     /// How often a transaction is begun that others stand in the way of; 1 or more.
@@ -84,6 +88,7 @@ impl Settings {
             plugin_statement_timeout: Duration::from_secs(2),
             lock_timeout: Duration::from_secs(5),
             idle_in_transaction_timeout: Duration::from_secs(10),
+            call_timeout: Duration::from_secs(30),
             scan_timeout: Duration::from_secs(600),
             attempts_max: 5,
             migration_lock: true,
@@ -91,10 +96,26 @@ impl Settings {
     }
 }
 
+/// The connections, and how more are made.
+struct Pools {
+    host: PgPool,
+    plugins: PgPool,
+}
+
+impl Pools {
+    /// Connects when somebody asks for a connection.
+    fn new(settings: &Settings, host: PgConnectOptions, plugins: PgConnectOptions) -> Self {
+        let pool = |count: u32| PgPoolOptions::new().max_connections(count.max(1)).acquire_timeout(settings.wait_max);
+        Self {
+            host: pool(settings.connections_max).connect_lazy_with(host),
+            plugins: pool(settings.plugin_connections_max).connect_lazy_with(plugins),
+        }
+    }
+}
+
 /// An open database.
 pub struct Postgres {
-    pool: PgPool,
-    plugin_pool: PgPool,
+    pools: ArcSwap<Pools>,
     settings: Settings,
     /// The database's number: roles belong to the whole server, so their names have it.
     database: i64,
@@ -114,30 +135,41 @@ impl Postgres {
         let plugin_options = options.clone().options([("statement_timeout", ms(settings.plugin_statement_timeout))]);
         let options = options.options([("statement_timeout", ms(settings.statement_timeout))]);
         Ok(Arc::new(Self {
-            pool: connect(&settings, settings.connections_max, options).await?,
-            plugin_pool: connect(&settings, settings.plugin_connections_max, plugin_options).await?,
+            pools: ArcSwap::from_pointee(Pools::new(&settings, options, plugin_options)),
             settings,
             database,
             checked: moka::sync::Cache::new(4_096),
         }))
     }
 
-    /// Whether the database answers.
-    ///
-    /// # Errors
-    /// If it does not.
-    pub async fn ping(&self) -> Result<(), Error> {
-        sqlx::query("SELECT 1")
-            .execute(&self.pool)
-            .await
-            .map(drop)
-            .map_err(|fault| Error::Unavailable(fault.to_string()))
+    fn pool(&self) -> PgPool {
+        self.pools.load().host.clone()
     }
 
-    /// Waits for the statements that run and leaves. Calls after it are `Unavailable`.
-    pub async fn close(&self) {
-        self.plugin_pool.close().await;
-        self.pool.close().await;
+    fn plugin_pool(&self) -> PgPool {
+        self.pools.load().plugins.clone()
+    }
+
+    /// Ends a call that takes too long, whatever the server's own limits: a network that swallows packets says nothing. The
+    /// connections are then not to be trusted, and the driver would wait for them; others take their place.
+    async fn within<T, E: From<Error>>(
+        &self,
+        limit: Duration,
+        call: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        let pools = self.pools.load_full();
+        match tokio::time::timeout(limit, call).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                let (host, plugins) = (pools.host.connect_options(), pools.plugins.connect_options());
+                let fresh = Arc::new(Pools::new(&self.settings, (*host).clone(), (*plugins).clone()));
+                if !pools.host.is_closed() {
+                    // Of several that wait in vain one makes the exchange.
+                    self.pools.compare_and_swap(&pools, fresh);
+                }
+                Err(Error::Unavailable(format!("no answer within {} ms", limit.as_millis())).into())
+            }
+        }
     }
 
     fn attempts(&self) -> error::Attempts {
@@ -148,16 +180,19 @@ impl Postgres {
 #[async_trait]
 impl Database for Postgres {
     async fn ping(&self) -> Result<(), Error> {
-        sqlx::query("SELECT 1")
-            .execute(&self.pool)
-            .await
-            .map(drop)
-            .map_err(|fault| Error::Unavailable(fault.to_string()))
+        self.within(self.settings.call_timeout, async {
+            let answer = sqlx::query("SELECT 1").execute(&self.pool()).await;
+            answer.map(drop).map_err(|fault| Error::Unavailable(fault.to_string()))
+        })
+        .await
     }
 
     async fn close(&self) {
-        self.plugin_pool.close().await;
-        self.pool.close().await;
+        let pools = self.pools.load_full();
+        let closing = futures::future::join(pools.plugins.close(), pools.host.close());
+        if tokio::time::timeout(self.settings.call_timeout, closing).await.is_err() {
+            tracing::warn!("the database does not let its connections go");
+        }
     }
 }
 
@@ -180,15 +215,6 @@ fn options(settings: &Settings) -> Result<PgConnectOptions, Error> {
 
 fn ms(duration: Duration) -> String {
     duration.as_millis().to_string()
-}
-
-async fn connect(settings: &Settings, count: u32, options: PgConnectOptions) -> Result<PgPool, Error> {
-    PgPoolOptions::new()
-        .max_connections(count.max(1))
-        .acquire_timeout(settings.wait_max)
-        .connect_with(options)
-        .await
-        .map_err(error::of)
 }
 
 /// Brings the tables up to date, and returns the database's number and its `synchronous_commit`.

@@ -44,7 +44,6 @@ pub struct Page {
 
 /// See the module's text. Every method is safe to cancel and to repeat.
 #[async_trait]
-#[expect(clippy::len_without_is_empty, reason = "nobody asks whether all buckets are empty")]
 pub trait Outbox: Send + Sync {
     /// How many buckets there are; they are numbered from 0.
     fn buckets(&self) -> u32;
@@ -81,5 +80,5 @@ pub trait Outbox: Send + Sync {
     async fn announce(&self, relay: &str, ttl: Duration) -> Result<u32, Unavailable>;
 
     /// How many entries wait in all buckets.
-    async fn len(&self) -> Result<u64, Unavailable>;
+    async fn backlog(&self) -> Result<u64, Unavailable>;
 }

@@ -29,7 +29,7 @@ async fn a_relay_reads_what_was_held_in_order_and_removes_it() {
     let events = vec![told("seen", "k", "x"), told("seen", "k", "y")];
     let commit = Commit { events: events.clone(), ..commit_of(&new_shard("p"), Vec::new()) };
     assert!(matches!(backend.cache.commit(commit).await.unwrap(), CommitResult::Applied(..)));
-    assert_eq!(backend.outbox.len().await.unwrap(), 3);
+    assert_eq!(backend.outbox.backlog().await.unwrap(), 3);
 
     let lease = backend.outbox.lease(0, RELAY_TTL).await.unwrap().unwrap();
     let page = backend.outbox.read(lease, None, 10, NO_WAIT).await.unwrap();
@@ -50,7 +50,7 @@ async fn a_relay_reads_what_was_held_in_order_and_removes_it() {
     assert_eq!(after.entries.len(), 1);
     assert_eq!(*after.entries[0].1, events[0]);
     assert!(backend.outbox.remove(lease, first).await.unwrap());
-    assert_eq!(backend.outbox.len().await.unwrap(), 2);
+    assert_eq!(backend.outbox.backlog().await.unwrap(), 2);
     let last = page.last.clone().unwrap();
     assert!(backend.outbox.remove(lease, &last).await.unwrap());
     let empty = backend.outbox.read(lease, Some(&last), 10, NO_WAIT).await.unwrap();

@@ -228,7 +228,7 @@ impl Outbox for View {
         Ok(u32::try_from(relays.len()).unwrap())
     }
 
-    async fn len(&self) -> Result<u64, Unavailable> {
+    async fn backlog(&self) -> Result<u64, Unavailable> {
         Ok(self.cache.waiting() as u64)
     }
 }

@@ -28,87 +28,115 @@ const INPUT: &str = "unnest($1::text[], $2::int8[], $3::int8[], $4::int8[], $5::
 #[async_trait]
 impl Deliveries for Postgres {
     async fn set_aside(&self, retries: Vec<Retry>, dead: Vec<DeadLetter>) -> Result<(), Error> {
-        let (retries, dead) = (rows_of_retries(retries)?, rows_of_dead(dead)?);
-        let mut attempts = self.attempts();
-        loop {
-            match self.try_set_aside(&retries, &dead).await {
-                Ok(()) => return Ok(()),
-                Err(fault) if attempts.again(&fault).await => {}
-                Err(fault) => return Err(error::of(fault)),
+        self.within(self.settings.call_timeout, async move {
+            let (retries, dead) = (rows_of_retries(retries)?, rows_of_dead(dead)?);
+            let mut attempts = self.attempts();
+            loop {
+                match self.try_set_aside(&retries, &dead).await {
+                    Ok(()) => return Ok(()),
+                    Err(fault) if attempts.again(&fault).await => {}
+                    Err(fault) => return Err(error::of(fault)),
+                }
             }
-        }
+        })
+        .await
     }
 
     async fn due(&self, group: &str, now_ms: u64, limit: usize) -> Result<Vec<Retry>, Error> {
-        let sql = format!(
-            "SELECT {EVENT}, id, {PLACE}, attempt, due_at, reason FROM retry \
+        self.within(self.settings.call_timeout, async move {
+            let sql = format!(
+                "SELECT {EVENT}, id, {PLACE}, attempt, due_at, reason FROM retry \
              WHERE consumer_group = $1 AND due_at <= $2 ORDER BY due_at, id LIMIT $3"
-        );
-        let rows = sqlx::query(AssertSqlSafe(sql))
-            .bind(group)
-            .bind(signed(now_ms)?)
-            .bind(at_most(limit))
-            .fetch_all(&self.pool)
-            .await
-            .map_err(error::of)?;
-        rows.iter().map(read_retry).collect()
+            );
+            let rows = sqlx::query(AssertSqlSafe(sql))
+                .bind(group)
+                .bind(signed(now_ms)?)
+                .bind(at_most(limit))
+                .fetch_all(&self.pool())
+                .await
+                .map_err(error::of)?;
+            rows.iter().map(read_retry).collect()
+        })
+        .await
     }
 
     async fn remove_retries(&self, ids: &[i64]) -> Result<(), Error> {
-        sqlx::query("DELETE FROM retry WHERE id = ANY($1)").bind(ids).execute(&self.pool).await.map_err(error::of)?;
-        Ok(())
+        self.within(self.settings.call_timeout, async move {
+            sqlx::query("DELETE FROM retry WHERE id = ANY($1)")
+                .bind(ids)
+                .execute(&self.pool())
+                .await
+                .map_err(error::of)?;
+            Ok(())
+        })
+        .await
     }
 
     async fn waiting(&self) -> Result<Vec<Event>, Error> {
-        let sql = format!("SELECT {EVENT} FROM retry UNION ALL SELECT {EVENT} FROM dead_letter");
-        let rows = sqlx::query(AssertSqlSafe(sql)).fetch_all(&self.pool).await.map_err(error::of)?;
-        rows.iter().map(read_event).collect()
+        self.within(self.settings.call_timeout, async move {
+            let sql = format!("SELECT {EVENT} FROM retry UNION ALL SELECT {EVENT} FROM dead_letter");
+            let rows = sqlx::query(AssertSqlSafe(sql)).fetch_all(&self.pool()).await.map_err(error::of)?;
+            rows.iter().map(read_event).collect()
+        })
+        .await
     }
 
     async fn dead_letters(&self, after: i64, limit: usize) -> Result<Vec<DeadLetter>, Error> {
-        let sql = format!(
-            "SELECT {EVENT}, id, {PLACE}, attempts, at, reason FROM dead_letter WHERE id > $1 ORDER BY id LIMIT $2"
-        );
-        let rows = sqlx::query(AssertSqlSafe(sql))
-            .bind(after)
-            .bind(at_most(limit))
-            .fetch_all(&self.pool)
-            .await
-            .map_err(error::of)?;
-        rows.iter().map(read_dead_letter).collect()
+        self.within(self.settings.call_timeout, async move {
+            let sql = format!(
+                "SELECT {EVENT}, id, {PLACE}, attempts, at, reason FROM dead_letter WHERE id > $1 ORDER BY id LIMIT $2"
+            );
+            let rows = sqlx::query(AssertSqlSafe(sql))
+                .bind(after)
+                .bind(at_most(limit))
+                .fetch_all(&self.pool())
+                .await
+                .map_err(error::of)?;
+            rows.iter().map(read_dead_letter).collect()
+        })
+        .await
     }
 
     async fn dead_letter(&self, id: i64) -> Result<Option<DeadLetter>, Error> {
-        let sql = format!("SELECT {EVENT}, id, {PLACE}, attempts, at, reason FROM dead_letter WHERE id = $1");
-        let row = sqlx::query(AssertSqlSafe(sql)).bind(id).fetch_optional(&self.pool).await.map_err(error::of)?;
-        row.as_ref().map(read_dead_letter).transpose()
+        self.within(self.settings.call_timeout, async move {
+            let sql = format!("SELECT {EVENT}, id, {PLACE}, attempts, at, reason FROM dead_letter WHERE id = $1");
+            let row = sqlx::query(AssertSqlSafe(sql)).bind(id).fetch_optional(&self.pool()).await.map_err(error::of)?;
+            row.as_ref().map(read_dead_letter).transpose()
+        })
+        .await
     }
 
     async fn replay(&self, id: i64, now_ms: u64) -> Result<bool, Error> {
-        let sql = format!(
-            "WITH letter AS (DELETE FROM dead_letter WHERE id = $1 RETURNING *) \
+        self.within(self.settings.call_timeout, async move {
+            let sql = format!(
+                "WITH letter AS (DELETE FROM dead_letter WHERE id = $1 RETURNING *) \
              INSERT INTO retry ({PLACE}, attempt, due_at, reason, {EVENT}) \
              SELECT {PLACE}, attempts + 1, $2, reason, {EVENT} FROM letter ON CONFLICT ({PLACE}) DO UPDATE SET \
              attempt = excluded.attempt, due_at = excluded.due_at, reason = excluded.reason"
-        );
-        let moved = sqlx::query(AssertSqlSafe(sql))
-            .bind(id)
-            .bind(signed(now_ms)?)
-            .execute(&self.pool)
-            .await
-            .map_err(error::of)?;
-        Ok(moved.rows_affected() > 0)
+            );
+            let moved = sqlx::query(AssertSqlSafe(sql))
+                .bind(id)
+                .bind(signed(now_ms)?)
+                .execute(&self.pool())
+                .await
+                .map_err(error::of)?;
+            Ok(moved.rows_affected() > 0)
+        })
+        .await
     }
 
     async fn drop_dead_letter(&self, id: i64) -> Result<bool, Error> {
-        let removed = sqlx::query("DELETE FROM dead_letter WHERE id = $1").bind(id).execute(&self.pool).await;
-        Ok(removed.map_err(error::of)?.rows_affected() > 0)
+        self.within(self.settings.call_timeout, async move {
+            let removed = sqlx::query("DELETE FROM dead_letter WHERE id = $1").bind(id).execute(&self.pool()).await;
+            Ok(removed.map_err(error::of)?.rows_affected() > 0)
+        })
+        .await
     }
 }
 
 impl Postgres {
     async fn try_set_aside(&self, retries: &Rows, dead: &Rows) -> Result<(), sqlx::Error> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.pool().begin().await?;
         if !dead.groups.is_empty() {
             write_dead_letters(&mut tx, dead).await?;
         }

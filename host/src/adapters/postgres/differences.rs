@@ -32,10 +32,10 @@ const BELOW_ZERO: &str = "SELECT asset_type, '', user_id, asset_cn FROM user_ass
 /// Everything that does not add up.
 pub(super) async fn all(db: &Postgres) -> Result<Vec<Difference>, Error> {
     let begin = format!(
-        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = {}",
+        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL work_mem = '64MB'; SET LOCAL statement_timeout = {}",
         ms(db.settings.scan_timeout)
     );
-    let mut snapshot = db.pool.begin_with(AssertSqlSafe(begin)).await.map_err(error::of)?;
+    let mut snapshot = db.pool().begin_with(AssertSqlSafe(begin)).await.map_err(error::of)?;
     let mut found = Vec::new();
     for row in fetch(&mut snapshot, ASSET_SUMS).await? {
         found.push(Difference::AssetSum { asset_type: asset_type(get(&row, 0)?)?, sum: get(&row, 1)? });

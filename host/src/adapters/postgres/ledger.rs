@@ -15,29 +15,35 @@ use super::{Postgres, differences, error, gate, records};
 #[async_trait]
 impl Ledger for Postgres {
     async fn account(&self, account: Account) -> Result<Option<Settled>, Error> {
-        let row: Option<(i64, i64)> =
-            sqlx::query_as("SELECT asset_cn, version FROM user_asset WHERE user_id = $1 AND asset_type = $2")
-                .bind(account.user_id.0)
-                .bind(i64::from(account.asset_type.0))
-                .fetch_optional(&self.pool)
-                .await
-                .map_err(error::of)?;
-        Ok(row.map(|(balance, version)| Settled { balance: Amount(balance), version }))
+        self.within(self.settings.call_timeout, async move {
+            let row: Option<(i64, i64)> =
+                sqlx::query_as("SELECT asset_cn, version FROM user_asset WHERE user_id = $1 AND asset_type = $2")
+                    .bind(account.user_id.0)
+                    .bind(i64::from(account.asset_type.0))
+                    .fetch_optional(&self.pool())
+                    .await
+                    .map_err(error::of)?;
+            Ok(row.map(|(balance, version)| Settled { balance: Amount(balance), version }))
+        })
+        .await
     }
 
     async fn accounts_of(&self, user: UserId) -> Result<Vec<(AssetType, Settled)>, Error> {
-        let rows = sqlx::query(
-            "SELECT user_id, asset_type, asset_cn, version FROM user_asset WHERE user_id = $1 ORDER BY asset_type",
-        )
-        .bind(user.0)
-        .fetch_all(&self.pool)
+        self.within(self.settings.call_timeout, async move {
+            let rows = sqlx::query(
+                "SELECT user_id, asset_type, asset_cn, version FROM user_asset WHERE user_id = $1 ORDER BY asset_type",
+            )
+            .bind(user.0)
+            .fetch_all(&self.pool())
+            .await
+            .map_err(error::of)?;
+            rows.iter().map(|row| read_account(row).map(|(account, settled)| (account.asset_type, settled))).collect()
+        })
         .await
-        .map_err(error::of)?;
-        rows.iter().map(|row| read_account(row).map(|(account, settled)| (account.asset_type, settled))).collect()
     }
 
     async fn post(&self, batch: &[Posting]) -> Result<Posted, Error> {
-        post::post(self, batch).await
+        self.within(self.settings.call_timeout, async move { post::post(self, batch).await }).await
     }
 
     async fn void(
@@ -48,17 +54,23 @@ impl Ledger for Postgres {
         outcome: Option<&Outcome>,
         at_ms: EventTime,
     ) -> Result<(PostResult, Option<Settled>), Error> {
-        post::void(self, Voided { payer, event_id, digest, outcome, at_ms }).await
+        self.within(self.settings.call_timeout, async move {
+            post::void(self, Voided { payer, event_id, digest, outcome, at_ms }).await
+        })
+        .await
     }
 
     async fn event(&self, payer: UserId, event_id: &EventId) -> Result<Option<PostedEvent>, Error> {
-        gate::event(&self.pool, payer, event_id).await
+        self.within(self.settings.call_timeout, async move { gate::event(&self.pool(), payer, event_id).await }).await
     }
 
     async fn known(&self, events: &[(UserId, EventId)]) -> Result<Vec<bool>, Error> {
-        let asked: Vec<(UserId, &EventId)> = events.iter().map(|(payer, event_id)| (*payer, event_id)).collect();
-        let known = gate::find(&self.pool, &asked).await?;
-        Ok(asked.iter().map(|(payer, event_id)| known.contains_key(&Key::new(*payer, event_id.as_str()))).collect())
+        self.within(self.settings.call_timeout, async move {
+            let asked: Vec<(UserId, &EventId)> = events.iter().map(|(payer, event_id)| (*payer, event_id)).collect();
+            let known = gate::find(&self.pool(), &asked).await?;
+            Ok(asked.iter().map(|(payer, event_id)| known.contains_key(&Key::new(*payer, event_id.as_str()))).collect())
+        })
+        .await
     }
 
     async fn records(
@@ -68,11 +80,15 @@ impl Ledger for Postgres {
         after: Option<&RecordCursor>,
         limit: usize,
     ) -> Result<(Vec<Record>, Option<RecordCursor>), Error> {
-        records::page(&self.pool, user, asset, after, limit).await
+        self.within(
+            self.settings.call_timeout,
+            async move { records::page(&self.pool(), user, asset, after, limit).await },
+        )
+        .await
     }
 
     async fn differences(&self) -> Result<Vec<Difference>, Error> {
-        differences::all(self).await
+        self.within(self.settings.scan_timeout, async move { differences::all(self).await }).await
     }
 }
 

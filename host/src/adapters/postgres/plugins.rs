@@ -20,67 +20,84 @@ const PLUGIN: &str =
 #[async_trait]
 impl Plugins for Postgres {
     async fn install(&self, plugin: &StoredPlugin) -> Result<Option<u32>, Error> {
-        let mut tx = self.pool.begin().await.map_err(error::of)?;
-        let version = plugin.version.to_string();
-        let made = sqlx::query("INSERT INTO plugin VALUES ($1, $2, $3, $4, $5) ON CONFLICT (name, version) DO NOTHING")
-            .bind(plugin.name.as_str())
-            .bind(version.as_str())
-            .bind(plugin.digest.as_str())
-            .bind(plugin.wasm.as_slice())
-            .bind(signed(plugin.installed_at_ms)?)
-            .execute(&mut *tx)
-            .await
-            .map_err(error::of)?;
-        if made.rows_affected() == 0 {
-            let digest: Option<String> =
-                sqlx::query_scalar("SELECT digest FROM plugin WHERE name = $1 AND version = $2")
+        self.within(self.settings.call_timeout, async move {
+            let mut tx = self.pool().begin().await.map_err(error::of)?;
+            let version = plugin.version.to_string();
+            let made =
+                sqlx::query("INSERT INTO plugin VALUES ($1, $2, $3, $4, $5) ON CONFLICT (name, version) DO NOTHING")
                     .bind(plugin.name.as_str())
                     .bind(version.as_str())
-                    .fetch_optional(&mut *tx)
+                    .bind(plugin.digest.as_str())
+                    .bind(plugin.wasm.as_slice())
+                    .bind(signed(plugin.installed_at_ms)?)
+                    .execute(&mut *tx)
                     .await
                     .map_err(error::of)?;
-            if digest.as_ref() != Some(&plugin.digest) {
-                tx.rollback().await.map_err(error::of)?;
-                return Ok(None);
+            if made.rows_affected() == 0 {
+                let digest: Option<String> =
+                    sqlx::query_scalar("SELECT digest FROM plugin WHERE name = $1 AND version = $2")
+                        .bind(plugin.name.as_str())
+                        .bind(version.as_str())
+                        .fetch_optional(&mut *tx)
+                        .await
+                        .map_err(error::of)?;
+                if digest.as_ref() != Some(&plugin.digest) {
+                    tx.rollback().await.map_err(error::of)?;
+                    return Ok(None);
+                }
             }
-        }
-        let base = code_range(&mut tx, &plugin.name).await?;
-        tx.commit().await.map_err(error::of)?;
-        Ok(Some(base))
+            let base = code_range(&mut tx, &plugin.name).await?;
+            tx.commit().await.map_err(error::of)?;
+            Ok(Some(base))
+        })
+        .await
     }
 
     async fn installed(&self) -> Result<Vec<StoredPlugin>, Error> {
-        let rows = sqlx::query(PLUGIN).fetch_all(&self.pool).await.map_err(error::of)?;
-        let mut plugins: Vec<StoredPlugin> = rows.iter().map(read).collect::<Result<_, _>>()?;
-        plugins.sort_by(|a, b| a.name.cmp(&b.name).then_with(|| a.version.cmp(&b.version)));
-        Ok(plugins)
+        self.within(self.settings.call_timeout, async move {
+            let rows = sqlx::query(PLUGIN).fetch_all(&self.pool()).await.map_err(error::of)?;
+            let mut plugins: Vec<StoredPlugin> = rows.iter().map(read).collect::<Result<_, _>>()?;
+            plugins.sort_by(|a, b| a.name.cmp(&b.name).then_with(|| a.version.cmp(&b.version)));
+            Ok(plugins)
+        })
+        .await
     }
 
     async fn remove(&self, name: &str, version: &Version) -> Result<bool, Error> {
-        let removed = sqlx::query("DELETE FROM plugin WHERE name = $1 AND version = $2")
-            .bind(name)
-            .bind(version.to_string())
-            .execute(&self.pool)
-            .await
-            .map_err(error::of)?;
-        Ok(removed.rows_affected() > 0)
+        self.within(self.settings.call_timeout, async move {
+            let removed = sqlx::query("DELETE FROM plugin WHERE name = $1 AND version = $2")
+                .bind(name)
+                .bind(version.to_string())
+                .execute(&self.pool())
+                .await
+                .map_err(error::of)?;
+            Ok(removed.rows_affected() > 0)
+        })
+        .await
     }
 
     async fn versions(&self) -> Result<Vec<(String, Version)>, Error> {
-        let rows = sqlx::query("SELECT name, version FROM plugin").fetch_all(&self.pool).await.map_err(error::of)?;
-        let read =
-            |row: &PgRow| Ok((row.try_get(0).map_err(error::of)?, read_version(row.try_get(1).map_err(error::of)?)?));
-        rows.iter().map(read).collect()
+        self.within(self.settings.call_timeout, async move {
+            let rows = sqlx::query("SELECT name, version FROM plugin").fetch_all(&self.pool()).await;
+            let read = |row: &PgRow| {
+                Ok((row.try_get(0).map_err(error::of)?, read_version(row.try_get(1).map_err(error::of)?)?))
+            };
+            rows.map_err(error::of)?.iter().map(read).collect()
+        })
+        .await
     }
 
     async fn version(&self, name: &str, version: &Version) -> Result<Option<StoredPlugin>, Error> {
-        let found = sqlx::query(AssertSqlSafe(format!("{PLUGIN} WHERE name = $1 AND version = $2")))
-            .bind(name)
-            .bind(version.to_string())
-            .fetch_optional(&self.pool)
-            .await
-            .map_err(error::of)?;
-        found.as_ref().map(read).transpose()
+        self.within(self.settings.call_timeout, async move {
+            let found = sqlx::query(AssertSqlSafe(format!("{PLUGIN} WHERE name = $1 AND version = $2")))
+                .bind(name)
+                .bind(version.to_string())
+                .fetch_optional(&self.pool())
+                .await
+                .map_err(error::of)?;
+            found.as_ref().map(read).transpose()
+        })
+        .await
     }
 }
 

@@ -1,6 +1,6 @@
 //! Writing the books: a batch of postings, or that an event will never be posted. Step 9 of the way of a gift.
 //!
-//! A batch is one statement, so one round trip and one transaction: it lets in the events that are new, in the order of their
+//! A batch is one statement, so one round trip (beside the pool's look at the connection) and one transaction: it lets in the events that are new, in the order of their
 //! ids; sums the entries of just those by account; changes each account once, in ascending order; and writes the entries with the
 //! versions that the accounts got. Every poster takes its locks in that order, gates and then accounts, so posters wait for each
 //! other but never in a circle. The system's accounts come after everybody's: every batch touches them, so they are held the
@@ -83,7 +83,7 @@ pub(super) async fn post(db: &Postgres, batch: &[Posting]) -> Result<Posted, Err
     let input = Input::of(&tried)?;
     let mut attempts = db.attempts();
     let written = loop {
-        match write(&db.pool, &input).await {
+        match write(&db.pool(), &input).await {
             Ok(written) => break written,
             Err(fault) if error::is_overflow(&fault) => return exactly(db, batch).await,
             Err(fault) if attempts.again(&fault).await => {}
@@ -101,14 +101,14 @@ async fn repeated(db: &Postgres, batch: &[Posting], tried: &[&Posting], written:
     let old = tried.iter().zip(&written.new).filter(|(_, new)| !**new).map(|(posting, _)| *posting);
     let events: Vec<(UserId, &EventId)> = old.map(|posting| (posting.payer, &posting.event_id)).collect();
     // The gate was closed by a transaction that has ended, so this statement sees it.
-    let known = gate::find(&db.pool, &events).await?;
+    let known = gate::find(&db.pool(), &events).await?;
     if known.len() != events.len() {
         return Err(Error::Unavailable("an event is gone that was there".into()));
     }
     let results = decide(batch, known, |_| PostResult::Posted);
     let mut all = written.accounts;
     let others: Vec<Account> = accounts_of(batch).into_iter().filter(|account| !all.contains_key(account)).collect();
-    all.extend(accounts(&db.pool, &others).await.map_err(error::of)?);
+    all.extend(accounts(&db.pool(), &others).await.map_err(error::of)?);
     Ok(Posted { results, accounts: all.into_iter().collect() })
 }
 
@@ -127,7 +127,7 @@ async fn exactly(db: &Postgres, batch: &[Posting]) -> Result<Posted, Error> {
 }
 
 async fn try_exactly(db: &Postgres, batch: &[Posting]) -> Result<Result<Posted, Error>, sqlx::Error> {
-    let mut tx = db.pool.begin().await?;
+    let mut tx = db.pool().begin().await?;
     let all = accounts_of(batch);
     let mut states: BTreeMap<Account, State> = all.iter().map(|account| (*account, State::default())).collect();
     for (account, settled) in locked(&mut *tx, &all).await? {
@@ -161,7 +161,7 @@ fn halves<'a>(db: &'a Postgres, batch: &'a [Posting]) -> BoxFuture<'a, Result<Po
     Box::pin(async move {
         let (one, other) = batch.split_at(batch.len() / 2);
         if one.is_empty() {
-            let known = accounts(&db.pool, &accounts_of(batch)).await.map_err(error::of)?;
+            let known = accounts(&db.pool(), &accounts_of(batch)).await.map_err(error::of)?;
             return Ok(Posted { results: vec![PostResult::Overflow], accounts: known });
         }
         let (one, other) = (post(db, one).await?, post(db, other).await?);
@@ -196,7 +196,7 @@ pub(super) async fn void(db: &Postgres, event: Voided<'_>) -> Result<(PostResult
         .bind(event.event_id.as_str())
         .bind(event.digest.0.as_slice())
         .bind(outcome.as_deref())
-        .execute(&db.pool)
+        .execute(&db.pool())
         .await;
         match made {
             Ok(made) => break made.rows_affected() > 0,
@@ -207,11 +207,11 @@ pub(super) async fn void(db: &Postgres, event: Voided<'_>) -> Result<(PostResult
     let result = if made {
         PostResult::Posted
     } else {
-        let known = gate::find(&db.pool, &[(payer, event.event_id)]).await?;
+        let known = gate::find(&db.pool(), &[(payer, event.event_id)]).await?;
         let gate = known.get(&Key::new(payer, event.event_id.as_str()));
         gate.ok_or_else(|| Error::Unavailable("an event is gone that was there".into()))?.repeated(event.digest)
     };
-    let settled = accounts(&db.pool, &[event.payer]).await.map_err(error::of)?;
+    let settled = accounts(&db.pool(), &[event.payer]).await.map_err(error::of)?;
     Ok((result, settled.first().map(|(_, settled)| *settled)))
 }
 

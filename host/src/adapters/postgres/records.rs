@@ -61,8 +61,9 @@ pub(super) async fn page(
         places.insert(record.account.asset_type, place);
         records.push(record);
     }
-    let more = lines.values().any(|lines| !lines.is_empty());
-    Ok((records, more.then(|| write_places(&places))))
+    // An account of which all was shown has nothing behind its place.
+    places.retain(|asset, _| lines.get(asset).is_some_and(|lines| !lines.is_empty()));
+    Ok((records, (!places.is_empty()).then(|| write_places(&places))))
 }
 
 async fn newest(pool: &PgPool, user: UserId) -> Result<Places, Error> {

@@ -21,44 +21,54 @@ const LIVE: &str = "stream_id IS NOT NULL OR EXISTS \
 #[async_trait]
 impl Rooms for Postgres {
     async fn create(&self, room: &RoomRow, audit: &AuditEntry) -> Result<bool, Error> {
-        let mut tx = self.pool.begin().await.map_err(error::of)?;
-        let made = sqlx::query("INSERT INTO room VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (room_id) DO NOTHING")
-            .bind(room.room_id.0)
-            .bind(storable(&room.title))
-            .bind(serde_json::json!(room.streamers).to_string())
-            .bind(signed(room.created_at_ms)?)
-            .bind(room.version)
-            .bind(room.stream.as_ref().map(|stream| stream.stream_id.0.as_ref()))
-            .bind(room.stream.as_ref().map(|stream| signed(stream.started_at_ms)).transpose()?)
-            .execute(&mut *tx)
-            .await
-            .map_err(error::of)?;
-        if made.rows_affected() == 0 {
-            tx.rollback().await.map_err(error::of)?;
-            return Ok(false);
-        }
-        write_audit(&mut tx, audit).await?;
-        tx.commit().await.map_err(error::of)?;
-        Ok(true)
+        self.within(self.settings.call_timeout, async move {
+            let mut tx = self.pool().begin().await.map_err(error::of)?;
+            let made =
+                sqlx::query("INSERT INTO room VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (room_id) DO NOTHING")
+                    .bind(room.room_id.0)
+                    .bind(storable(&room.title))
+                    .bind(serde_json::json!(room.streamers).to_string())
+                    .bind(signed(room.created_at_ms)?)
+                    .bind(room.version)
+                    .bind(room.stream.as_ref().map(|stream| stream.stream_id.0.as_ref()))
+                    .bind(room.stream.as_ref().map(|stream| signed(stream.started_at_ms)).transpose()?)
+                    .execute(&mut *tx)
+                    .await
+                    .map_err(error::of)?;
+            if made.rows_affected() == 0 {
+                tx.rollback().await.map_err(error::of)?;
+                return Ok(false);
+            }
+            write_audit(&mut tx, audit).await?;
+            tx.commit().await.map_err(error::of)?;
+            Ok(true)
+        })
+        .await
     }
 
     async fn room(&self, id: RoomId) -> Result<Option<(RoomRow, Vec<BindingRow>)>, Error> {
+        self.within(self.settings.call_timeout, async move {
         let sql = format!(
             "SELECT {ROOM}, {BINDING} FROM room LEFT JOIN binding USING (room_id) WHERE room.room_id = $1 ORDER BY plugin"
         );
-        let rows = sqlx::query(AssertSqlSafe(sql)).bind(id.0).fetch_all(&self.pool).await.map_err(error::of)?;
+        let rows = sqlx::query(AssertSqlSafe(sql)).bind(id.0).fetch_all(&self.pool()).await.map_err(error::of)?;
         Ok(read_rooms(&rows)?.pop())
+        })
+        .await
     }
 
     async fn rooms(&self, after: Option<RoomId>, limit: usize) -> Result<Vec<RoomRow>, Error> {
-        let sql = format!("SELECT {ROOM} FROM room WHERE room_id > $1 ORDER BY room_id LIMIT $2");
-        let rows = sqlx::query(AssertSqlSafe(sql))
-            .bind(after.map_or(i64::MIN, |id| id.0))
-            .bind(at_most(limit))
-            .fetch_all(&self.pool)
-            .await
-            .map_err(error::of)?;
-        rows.iter().map(read_room).collect()
+        self.within(self.settings.call_timeout, async move {
+            let sql = format!("SELECT {ROOM} FROM room WHERE room_id > $1 ORDER BY room_id LIMIT $2");
+            let rows = sqlx::query(AssertSqlSafe(sql))
+                .bind(after.map_or(i64::MIN, |id| id.0))
+                .bind(at_most(limit))
+                .fetch_all(&self.pool())
+                .await
+                .map_err(error::of)?;
+            rows.iter().map(read_room).collect()
+        })
+        .await
     }
 
     async fn change(
@@ -69,7 +79,8 @@ impl Rooms for Postgres {
         bindings: &[BindingRow],
         audit: &AuditEntry,
     ) -> Result<bool, Error> {
-        let mut tx = self.pool.begin().await.map_err(error::of)?;
+        self.within(self.settings.call_timeout, async move {
+        let mut tx = self.pool().begin().await.map_err(error::of)?;
         let changed = sqlx::query(
             "UPDATE room SET stream_id = $1, stream_started_at = $2, version = version + 1 WHERE room_id = $3 AND version = $4",
         )
@@ -88,61 +99,79 @@ impl Rooms for Postgres {
         write_audit(&mut tx, audit).await?;
         tx.commit().await.map_err(error::of)?;
         Ok(true)
+        })
+        .await
     }
 
     async fn live(&self) -> Result<Vec<(RoomRow, Vec<BindingRow>)>, Error> {
+        self.within(self.settings.call_timeout, async move {
         let sql = format!(
             "SELECT {ROOM}, {BINDING} FROM room LEFT JOIN binding USING (room_id) WHERE {LIVE} ORDER BY room.room_id, plugin"
         );
-        let rows = sqlx::query(AssertSqlSafe(sql)).fetch_all(&self.pool).await.map_err(error::of)?;
+        let rows = sqlx::query(AssertSqlSafe(sql)).fetch_all(&self.pool()).await.map_err(error::of)?;
         read_rooms(&rows)
+        })
+        .await
     }
 
     async fn bound(&self, plugin: &str, version: &Version) -> Result<bool, Error> {
-        sqlx::query_scalar(
-            "SELECT EXISTS (SELECT 1 FROM binding WHERE plugin = $1 AND (version = $2 OR canary_version = $2))",
-        )
-        .bind(plugin)
-        .bind(version.to_string())
-        .fetch_one(&self.pool)
+        self.within(self.settings.call_timeout, async move {
+            sqlx::query_scalar(
+                "SELECT EXISTS (SELECT 1 FROM binding WHERE plugin = $1 AND (version = $2 OR canary_version = $2))",
+            )
+            .bind(plugin)
+            .bind(version.to_string())
+            .fetch_one(&self.pool())
+            .await
+            .map_err(error::of)
+        })
         .await
-        .map_err(error::of)
     }
 
     async fn audit(&self, id: RoomId, before: Option<i64>, limit: usize) -> Result<Vec<AuditEntry>, Error> {
-        let rows = sqlx::query(
-            "SELECT id, room_id, at, by_user, action, from_value, to_value FROM audit \
+        self.within(self.settings.call_timeout, async move {
+            let rows = sqlx::query(
+                "SELECT id, room_id, at, by_user, action, from_value, to_value FROM audit \
              WHERE room_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3",
-        )
-        .bind(id.0)
-        .bind(before.unwrap_or(i64::MAX))
-        .bind(at_most(limit))
-        .fetch_all(&self.pool)
+            )
+            .bind(id.0)
+            .bind(before.unwrap_or(i64::MAX))
+            .bind(at_most(limit))
+            .fetch_all(&self.pool())
+            .await
+            .map_err(error::of)?;
+            rows.iter().map(read_audit).collect()
+        })
         .await
-        .map_err(error::of)?;
-        rows.iter().map(read_audit).collect()
     }
 
     async fn last_change(&self) -> Result<i64, Error> {
-        sqlx::query_scalar("SELECT coalesce(max(id), 0) FROM audit").fetch_one(&self.pool).await.map_err(error::of)
+        self.within(self.settings.call_timeout, async move {
+            let last = sqlx::query_scalar("SELECT coalesce(max(id), 0) FROM audit").fetch_one(&self.pool()).await;
+            last.map_err(error::of)
+        })
+        .await
     }
 
     async fn changes(&self, after: i64, limit: usize) -> Result<Vec<RoomChange>, Error> {
-        let rows = sqlx::query(
-            "SELECT max(audit.id), room_id, room.version FROM audit JOIN room USING (room_id) WHERE audit.id > $1 \
-             GROUP BY room_id, room.version ORDER BY 1 LIMIT $2",
-        )
-        .bind(after)
-        .bind(at_most(limit))
-        .fetch_all(&self.pool)
+        self.within(self.settings.call_timeout, async move {
+            let rows = sqlx::query(
+                "SELECT max(audit.id), room_id, room.version FROM audit JOIN room USING (room_id) WHERE audit.id > $1 \
+                 GROUP BY room_id, room.version ORDER BY 1 LIMIT $2",
+            )
+            .bind(after)
+            .bind(at_most(limit))
+            .fetch_all(&self.pool())
+            .await
+            .map_err(error::of)?;
+            let read = |row: &PgRow| {
+                let room_id = RoomId(row.try_get(1).map_err(error::of)?);
+                let (id, version) = (row.try_get(0).map_err(error::of)?, row.try_get(2).map_err(error::of)?);
+                Ok(RoomChange { id, room_id, version })
+            };
+            rows.iter().map(read).collect()
+        })
         .await
-        .map_err(error::of)?;
-        let read = |row: &PgRow| {
-            let room_id = RoomId(row.try_get(1).map_err(error::of)?);
-            let (id, version) = (row.try_get(0).map_err(error::of)?, row.try_get(2).map_err(error::of)?);
-            Ok(RoomChange { id, room_id, version })
-        };
-        rows.iter().map(read).collect()
     }
 }
 

@@ -48,7 +48,7 @@ async fn try_migrate(
     plugin: &str,
     schema: &[String],
 ) -> Result<Result<(), Error>, sqlx::Error> {
-    let mut tx = db.pool.begin().await?;
+    let mut tx = db.pool().begin().await?;
     // One at a time: hosts that start together bring the same plugins.
     tx.execute("LOCK TABLE plugin_schema IN SHARE ROW EXCLUSIVE MODE").await?;
     make_home(&mut tx, home).await?;

@@ -25,11 +25,11 @@ pub(super) struct Checked {
 #[async_trait]
 impl Statements for Postgres {
     async fn migrate(&self, plugin: &str, schema: &[String]) -> Result<(), Error> {
-        schema::migrate(self, plugin, schema).await
+        self.within(self.settings.call_timeout, async move { schema::migrate(self, plugin, schema).await }).await
     }
 
     async fn prepare(&self, plugin: &str, sql: &str) -> Result<(), Error> {
-        self.checked(plugin, sql).await.map(drop)
+        self.within(self.settings.call_timeout, async move { self.checked(plugin, sql).await.map(drop) }).await
     }
 
     async fn query(
@@ -39,43 +39,49 @@ impl Statements for Postgres {
         params: Vec<Value>,
         rows_max: usize,
     ) -> Result<Vec<Vec<Value>>, TransactError> {
-        let checked = self.checked(plugin, sql).await?;
-        if !checked.reads {
-            return Err(TransactError::Invalid("the statement writes; it belongs in a transaction".into()));
-        }
-        let arguments = values::arguments(&checked.params, params)?;
-        let mut tx = self.enter("BEGIN READ ONLY", plugin).await?;
-        let statement = prepared(&mut tx, sql).await.map_err(failed)?;
-        let mut found = statement.query_with(arguments).fetch(&mut *tx);
-        let mut rows = Vec::new();
-        while let Some(row) = found.try_next().await.map_err(failed)? {
-            if rows.len() == rows_max {
-                return Err(TransactError::Invalid(format!("more than {rows_max} rows")));
+        self.within(self.settings.call_timeout, async move {
+            let checked = self.checked(plugin, sql).await?;
+            if !checked.reads {
+                return Err(TransactError::Invalid("the statement writes; it belongs in a transaction".into()));
             }
-            rows.push(values::read(&checked.columns, &row)?);
-        }
-        drop(found);
-        tx.rollback().await.map_err(failed)?;
-        Ok(rows)
+            let arguments = values::arguments(&checked.params, params)?;
+            let mut tx = self.enter("BEGIN READ ONLY", plugin).await?;
+            let statement = prepared(&mut tx, sql).await.map_err(failed)?;
+            let mut found = statement.query_with(arguments).fetch(&mut *tx);
+            let mut rows = Vec::new();
+            while let Some(row) = found.try_next().await.map_err(failed)? {
+                if rows.len() == rows_max {
+                    return Err(TransactError::Invalid(format!("more than {rows_max} rows")));
+                }
+                rows.push(values::read(&checked.columns, &row)?);
+            }
+            drop(found);
+            tx.rollback().await.map_err(failed)?;
+            Ok(rows)
+        })
+        .await
     }
 
     async fn transact(&self, plugin: &str, steps: Vec<Step>) -> Result<Vec<u64>, TransactError> {
-        let mut checked = Vec::with_capacity(steps.len());
-        for step in &steps {
-            let one = self.checked(plugin, &step.sql).await?;
-            if one.reads {
-                return Err(TransactError::Invalid("the statement reads; a transaction is for writing".into()));
+        self.within(self.settings.call_timeout, async move {
+            let mut checked = Vec::with_capacity(steps.len());
+            for step in &steps {
+                let one = self.checked(plugin, &step.sql).await?;
+                if one.reads {
+                    return Err(TransactError::Invalid("the statement reads; a transaction is for writing".into()));
+                }
+                checked.push(one);
             }
-            checked.push(one);
-        }
-        let mut attempts = self.attempts();
-        loop {
-            match self.try_transact(plugin, &steps, &checked).await {
-                Ok(answer) => return answer,
-                Err(fault) if attempts.again(&fault).await => {}
-                Err(fault) => return Err(failed(fault)),
+            let mut attempts = self.attempts();
+            loop {
+                match self.try_transact(plugin, &steps, &checked).await {
+                    Ok(answer) => return answer,
+                    Err(fault) if attempts.again(&fault).await => {}
+                    Err(fault) => return Err(failed(fault)),
+                }
             }
-        }
+        })
+        .await
     }
 }
 
@@ -111,7 +117,7 @@ impl Postgres {
     /// transaction, or the connection goes back to the pool in the middle of it.
     async fn enter(&self, begin: &'static str, plugin: &str) -> Result<PgTransaction<'static>, Error> {
         let home = Home::of(self, plugin)?;
-        let mut tx = self.plugin_pool.begin_with(begin).await.map_err(error::of)?;
+        let mut tx = self.plugin_pool().begin_with(begin).await.map_err(error::of)?;
         tx.execute(AssertSqlSafe(home.enter())).await.map_err(error::of)?;
         Ok(tx)
     }

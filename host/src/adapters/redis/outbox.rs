@@ -143,7 +143,7 @@ impl Outbox for RedisOutbox {
         self.server.run(call).await.and_then(|count| parse(&text(count)?)).map_err(Unavailable)
     }
 
-    async fn len(&self) -> Result<u64, Unavailable> {
+    async fn backlog(&self) -> Result<u64, Unavailable> {
         let lens = try_join_all((0..self.keys.buckets()).map(|bucket| self.len_of(bucket)));
         Ok(lens.await.map_err(Unavailable)?.into_iter().sum())
     }

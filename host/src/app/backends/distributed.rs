@@ -57,7 +57,7 @@ impl Distributed {
         let (outbox, queue) = (self.redis.outbox.clone(), self.kafka.clone());
         let redis = move || {
             let outbox = outbox.clone();
-            Box::pin(async move { outbox.len().await.map(drop).map_err(|error| error.to_string()) }) as _
+            Box::pin(async move { outbox.backlog().await.map(drop).map_err(|error| error.to_string()) }) as _
         };
         let kafka = move || {
             let queue = queue.clone();

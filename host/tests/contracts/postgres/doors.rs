@@ -3,9 +3,12 @@
 use std::time::{Duration, Instant};
 
 use greenroom::adapters::postgres::{Postgres, Settings};
+use greenroom::ports::db::Database as _;
 use greenroom::ports::db::{Error, Ledger, PostResult, Statements, Step, TransactError, Value};
 
-use super::{open, url_of};
+use sqlx::{AssertSqlSafe, Executor};
+
+use super::{open, server, url_of};
 use crate::contracts::db::ledger::gift;
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS gift (id BIGINT PRIMARY KEY, small INTEGER, body BYTEA)";
@@ -161,4 +164,31 @@ async fn a_plugins_endless_statement_is_interrupted_and_nobody_else_is() {
     assert!(started.elapsed() < Duration::from_secs(10));
     assert_eq!(db.post(&[gift("e1", -1, 2, 10)]).await.unwrap().results, [PostResult::Posted]);
     assert_eq!(db.query("gift", "SELECT count(*) FROM gift", vec![], 1).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn an_owner_of_the_database_who_may_make_roles_is_enough() {
+    let opened = open().await;
+    let user = format!("greenroom_owner_{:016x}", rand::random::<u64>());
+    let mut admin = opened.connect().await;
+    for sql in [
+        "DROP SCHEMA greenroom CASCADE".to_owned(),
+        format!("CREATE ROLE {user} LOGIN CREATEROLE PASSWORD 'secret'"),
+        format!("GRANT CREATE ON DATABASE {} TO {user}", opened.name),
+    ] {
+        admin.execute(AssertSqlSafe(sql)).await.unwrap();
+    }
+    let (_, place) = server().split_once('@').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+    let place = place.split_once('/').unwrap().0.to_owned();
+    let url = format!("postgres://{user}:secret@{place}/{}", opened.name);
+    let db = Postgres::open(Settings { connections_max: 2, ..Settings::new(url) }).await.unwrap();
+    db.migrate("gift", &[TABLE.into()]).await.unwrap();
+    db.transact("gift", vec![step("INSERT INTO gift (id) VALUES ($1)", vec![Value::Integer(1)])]).await.unwrap();
+    assert_eq!(db.query("gift", "SELECT id FROM gift", vec![], 5).await.unwrap(), [[Value::Integer(1)]]);
+    let answer = db.prepare("gift", "SELECT asset_cn FROM greenroom.user_asset").await;
+    assert!(matches!(answer, Err(Error::Refused(_))), "{answer:?}");
+    assert_eq!(db.post(&[gift("e1", -1, 2, 10)]).await.unwrap().results, [PostResult::Posted]);
+    db.close().await;
+    admin.execute(AssertSqlSafe(format!("DROP OWNED BY {user} CASCADE"))).await.unwrap();
+    admin.execute(AssertSqlSafe(format!("DROP ROLE {user}"))).await.unwrap();
 }

@@ -1,14 +1,18 @@
 //! Several hosts on one database, connections that are cut, locks that are not to be had.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::{Duration, Instant};
 
 use greenroom::adapters::postgres::{Postgres, Settings};
 use greenroom::domain::{Amount, Part, Posting, UserId};
+use greenroom::ports::db::Database as _;
 use greenroom::ports::db::{Difference, Error, Ledger, PostResult, RecordCursor};
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection, Executor};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
 
 use super::open;
 use crate::contracts::db::ledger::{COIN, POINTS, account, entry, gift, posting};
@@ -183,4 +187,57 @@ async fn calls_after_closing_are_unavailable() {
     let after = opened.db().account(account(2, COIN)).await;
     assert!(matches!(after, Err(Error::Unavailable(_))), "{after:?}");
     assert!(opened.db().ping().await.is_err());
+}
+
+/// Passes on what comes, or swallows it without a word.
+async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, swallows: Arc<AtomicBool>) {
+    let mut buffer = vec![0; 16 * 1024];
+    while let Ok(length @ 1..) = from.read(&mut buffer).await {
+        if !swallows.load(Ordering::Relaxed) && to.write_all(&buffer[..length]).await.is_err() {
+            break;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_network_that_swallows_packets_is_unavailable_and_works_again_when_it_does() {
+    let opened = open().await;
+    let url = opened.url();
+    let (user, rest) = url.split_once('@').unwrap();
+    let (place, database) = rest.split_once('/').unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let near = format!("{user}@{}/{database}", listener.local_addr().unwrap());
+    let (swallows, place) = (Arc::new(AtomicBool::new(false)), place.to_owned());
+    let flag = Arc::clone(&swallows);
+    let proxy = tokio::spawn(async move {
+        loop {
+            let (client, server) = (listener.accept().await.unwrap().0, TcpStream::connect(&place).await.unwrap());
+            let ((client_in, client_out), (server_in, server_out)) = (client.into_split(), server.into_split());
+            tokio::spawn(pass(client_in, server_out, Arc::clone(&flag)));
+            tokio::spawn(pass(server_in, client_out, Arc::clone(&flag)));
+        }
+    });
+    let limit = Duration::from_millis(700);
+    let settings = Settings { url: near, wait_max: limit / 2, call_timeout: limit, ..opened.settings() };
+    let db = Postgres::open(settings).await.unwrap();
+    db.post(&[gift("e1", 1, 2, 3)]).await.unwrap();
+
+    swallows.store(true, Ordering::Relaxed);
+    let started = Instant::now();
+    let answer = db.post(&[gift("e2", 1, 2, 3)]).await;
+    assert!(matches!(answer, Err(Error::Unavailable(_))), "{answer:?}");
+    assert!(started.elapsed() < limit * 5);
+
+    swallows.store(false, Ordering::Relaxed);
+    let again = loop {
+        match db.post(&[gift("e2", 1, 2, 3)]).await {
+            Ok(posted) => break posted,
+            Err(Error::Unavailable(_)) if started.elapsed() < limit * 40 => {}
+            Err(fault) => panic!("{fault}"),
+        }
+    };
+    assert!(matches!(again.results[..], [PostResult::Posted | PostResult::Duplicate]));
+    assert_eq!(db.account(account(2, COIN)).await.unwrap().unwrap().balance, Amount(6));
+    db.close().await;
+    proxy.abort();
 }
