@@ -115,13 +115,17 @@ impl Ledger {
     }
 }
 
-/// Those of the events whose holds are open: the database has neither posted nor voided them. For recovery, before anybody may hold.
+/// Those of the events whose holds are open: the database has neither posted nor voided them. For recovery, and before an account's
+/// balance is read: what is settled after this is in the balance, too.
 ///
 /// # Errors
 /// If the database does not answer.
 pub async fn unsettled(db: &dyn db::Ledger, waiting: Vec<Event>) -> Result<Vec<Event>, db::Error> {
     let (keys, events): (Vec<(UserId, EventId)>, Vec<Event>) =
         waiting.into_iter().filter_map(|event| Some(((event.payer()?, event.event_id.clone()), event))).unzip();
+    if keys.is_empty() {
+        return Ok(Vec::new());
+    }
     let known = db.known(&keys).await?;
     Ok(events.into_iter().zip(known).filter(|(_, known)| !known).map(|(event, _)| event).collect())
 }

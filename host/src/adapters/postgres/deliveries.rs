@@ -65,6 +65,20 @@ impl Deliveries for Postgres {
         rows.iter().map(read_event).collect()
     }
 
+    async fn waiting_of(&self, payer: Account) -> Result<Vec<Event>, Error> {
+        let sql = format!(
+            "SELECT {EVENT} FROM retry WHERE payer_id = $1 AND asset_type = $2 \
+             UNION ALL SELECT {EVENT} FROM dead_letter WHERE payer_id = $1 AND asset_type = $2"
+        );
+        let rows = sqlx::query(AssertSqlSafe(sql))
+            .bind(payer.user_id.0)
+            .bind(i64::from(payer.asset_type.0))
+            .fetch_all(&self.pool)
+            .await
+            .map_err(error::of)?;
+        rows.iter().map(read_event).collect()
+    }
+
     async fn dead_letters(&self, after: i64, limit: usize) -> Result<Vec<DeadLetter>, Error> {
         let sql = format!(
             "SELECT {EVENT}, id, {PLACE}, attempts, at, reason FROM dead_letter WHERE id > $1 ORDER BY id LIMIT $2"
