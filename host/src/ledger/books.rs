@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::domain::{Account, Amount, ContentDigest, Entry, Event, EventId, Overflow, Part, Posting, UserId};
+use crate::domain::{Account, Amount, ContentDigest, Entry, Event, EventId, Outcome, Overflow, Part, Posting, UserId};
 use crate::ports::cache::Settled;
 use crate::ports::db::{self, PostResult};
 
@@ -82,7 +82,7 @@ impl Ledger {
             }
             None => match self.db.event(payer.user_id, event_id).await? {
                 Some(event) => (event.digest, event.outcome),
-                None => return Err(Error::Invalid(format!("event {event_id}: there is no such hold"))),
+                None => self.set_aside(payer, event_id).await?,
             },
         };
         let now_ms = self.clock.now_ms();
@@ -94,6 +94,14 @@ impl Ledger {
             PostResult::Duplicate => Ok(Voided::AlreadyPosted),
             PostResult::Overflow => Err(Error::Unavailable("a void was answered with an overflow".into())),
         }
+    }
+
+    /// What an event was answered with that waits for longer than the cache remembers.
+    async fn set_aside(&self, payer: Account, event_id: &EventId) -> Result<(ContentDigest, Option<Outcome>), Error> {
+        let waiting = self.deliveries.waiting_of(payer).await?;
+        let held = waiting.into_iter().find(|event| event.event_id == *event_id).and_then(|event| event.held);
+        let held = held.ok_or_else(|| Error::Invalid(format!("event {event_id}: there is no such hold")))?;
+        Ok((held.digest, Some(held.outcome)))
     }
 
     /// Credits a paid order, balanced against the mint. The flag is true if it was done before.

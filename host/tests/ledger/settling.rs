@@ -296,7 +296,7 @@ async fn a_dead_letter_whose_event_id_is_known_with_other_content_can_be_given_u
 
 #[tokio::test]
 async fn what_was_set_aside_holds_its_money_after_the_cache_has_lost_everything() {
-    let (dir, empty) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let [dir, empty, another] = [(); 3].map(|()| TempDir::new().unwrap());
     let house = House::open(&dir).await;
     house.credit(ANNA, 100).await;
     let ids = [new_id(), new_id(), new_id()];
@@ -331,6 +331,10 @@ async fn what_was_set_aside_holds_its_money_after_the_cache_has_lost_everything(
     house.ledger.post(&[posting(ANNA, BERT, &ids[1], 20)]).await.unwrap();
     assert_eq!((house.spendable(ANNA).await, house.settled(ANNA).await), (30, 70));
     adds_up(&house).await;
+    house.close().await;
+
+    // Nobody has loaded the account yet.
+    let house = House::open_with_cache_in(&another, &dir).await;
     assert_eq!(house.ledger.void(ANNA, &ids[2]).await.unwrap(), Voided::Voided);
     assert_eq!((house.spendable(ANNA).await, house.settled(ANNA).await), (70, 70));
     adds_up(&house).await;
