@@ -57,7 +57,9 @@ async fn write(dir: &Path, events: usize) {
     let group = house.queue.subscribe("gift", &[Arc::from(TOPIC)]).await.unwrap();
     for user in 1..=VIEWERS {
         let lease = house.cache.lease(account(user)).await.unwrap().unwrap();
-        assert!(house.cache.fill(account(user), lease, Some(Settled { balance: BALANCE, version: 1 })).await.unwrap());
+        assert!(
+            house.cache.fill(account(user), lease, Some(Settled { balance: BALANCE, version: 1 }), &[]).await.unwrap()
+        );
     }
     let (topic, plugin): (Arc<str>, Arc<str>) = (TOPIC.into(), "gift".into());
     let payload = br#"{"streamId":"0192f3c1-7d2a-7000-8000-000000000001","giftId":2002,"unit":10,"count":1,"receivers":[77],"shareBps":3000,"pointsRate":1}"#;

@@ -55,8 +55,8 @@ impl App {
             .await
             .map_err(|source| Error::Listen { address: config.listen, source })?;
         let backends = Backends::open(&config).await?;
-        let ledger = Ledger::new(backends.cache.clone(), backends.db.clone(), backends.clock.clone());
-        let ledger = Arc::new(ledger);
+        let (db, cache) = (&backends.db, backends.cache.clone());
+        let ledger = Arc::new(Ledger::new(cache, db.clone(), db.clone(), backends.clock.clone()));
         let timers = Arc::new(match backends.process() {
             Some(process) => Timers::shared(backends.cache.clone(), backends.clock.clone(), process),
             None => Timers::new(backends.cache.clone(), backends.clock.clone()),

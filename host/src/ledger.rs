@@ -59,15 +59,21 @@ impl Balance {
 pub struct Ledger {
     cache: Arc<dyn Cache>,
     db: Arc<dyn db::Ledger>,
+    deliveries: Arc<dyn db::Deliveries>,
     clock: Arc<dyn Clock>,
     loading: load::Turns,
 }
 
 impl Ledger {
-    /// Over a cache and a database.
+    /// Over a cache and a database; `deliveries` knows what that database has set aside.
     #[must_use]
-    pub fn new(cache: Arc<dyn Cache>, db: Arc<dyn db::Ledger>, clock: Arc<dyn Clock>) -> Self {
-        Self { cache, db, clock, loading: load::Turns::default() }
+    pub fn new(
+        cache: Arc<dyn Cache>,
+        db: Arc<dyn db::Ledger>,
+        deliveries: Arc<dyn db::Deliveries>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { cache, db, deliveries, clock, loading: load::Turns::default() }
     }
 
     /// Returns once everything up to the position would survive a crash. Safe to cancel.

@@ -6,7 +6,6 @@
 #[macro_use]
 mod cache;
 #[path = "contracts/fixture.rs"]
-#[expect(dead_code, reason = "the queue needs more of it")]
 mod fixture;
 #[path = "contracts/key_space.rs"]
 mod key_space;

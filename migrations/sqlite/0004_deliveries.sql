@@ -22,6 +22,7 @@ CREATE TABLE retry (
 ) STRICT;
 
 CREATE INDEX retry_by_due ON retry (consumer_group, due_at, id);
+CREATE INDEX retry_by_payer ON retry (payer_id, asset_type) WHERE payer_id IS NOT NULL;
 
 CREATE TABLE dead_letter (
     id             INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -43,3 +44,5 @@ CREATE TABLE dead_letter (
     payload        BLOB    NOT NULL,
     UNIQUE (consumer_group, "partition", "offset")
 ) STRICT;
+
+CREATE INDEX dead_letter_by_payer ON dead_letter (payer_id, asset_type) WHERE payer_id IS NOT NULL;

@@ -49,7 +49,7 @@ impl House {
             }
             None => embedded.cache.clone(),
         };
-        let ledger = Arc::new(Ledger::new(cache.clone(), db.clone(), Arc::new(SystemClock)));
+        let ledger = Arc::new(Ledger::new(cache.clone(), db.clone(), db.clone(), Arc::new(SystemClock)));
         let push_bus = Arc::new(LocalPushBus::new(1024));
         let registry = Registry::start(Settings {
             compile_cache_dir: dir.join("compiled"),

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use async_trait::async_trait;
 use bytes::Bytes;
 use greenroom::adapters::embedded::EmbeddedCache;
-use greenroom::domain::{Account, Amount, ContentDigest, EventId, Outcome, UserId};
+use greenroom::domain::{Account, Amount, ContentDigest, Event, EventId, Outcome, UserId};
 use greenroom::ports::cache::{
     Cache, CachedAccount, Commit, CommitResult, Error, Hold, HoldResult, Lease, Position, Ranked, Settled, Shard,
 };
@@ -56,8 +56,14 @@ impl Cache for Undelayed {
     async fn lease(&self, account: Account) -> Result<Option<Lease>, Error> {
         self.inner().lease(account).await
     }
-    async fn fill(&self, account: Account, lease: Lease, settled: Option<Settled>) -> Result<bool, Error> {
-        self.inner().fill(account, lease, settled).await
+    async fn fill(
+        &self,
+        account: Account,
+        lease: Lease,
+        settled: Option<Settled>,
+        waiting: &[Event],
+    ) -> Result<bool, Error> {
+        self.inner().fill(account, lease, settled, waiting).await
     }
     async fn release(&self, account: Account, events: &[EventId], settled: Option<Settled>) -> Result<(), Error> {
         self.inner().release(account, events, settled).await

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::domain::{Account, Amount, ContentDigest, Entry, Event, EventId, Overflow, Part, Posting, UserId};
+use crate::domain::{Account, Amount, ContentDigest, Entry, Event, EventId, Outcome, Overflow, Part, Posting, UserId};
 use crate::ports::cache::Settled;
 use crate::ports::db::{self, PostResult};
 
@@ -82,7 +82,7 @@ impl Ledger {
             }
             None => match self.db.event(payer.user_id, event_id).await? {
                 Some(event) => (event.digest, event.outcome),
-                None => return Err(Error::Invalid(format!("event {event_id}: there is no such hold"))),
+                None => self.set_aside(payer, event_id).await?,
             },
         };
         let now_ms = self.clock.now_ms();
@@ -94,6 +94,14 @@ impl Ledger {
             PostResult::Duplicate => Ok(Voided::AlreadyPosted),
             PostResult::Overflow => Err(Error::Unavailable("a void was answered with an overflow".into())),
         }
+    }
+
+    /// What an event was answered with that waits for longer than the cache remembers.
+    async fn set_aside(&self, payer: Account, event_id: &EventId) -> Result<(ContentDigest, Option<Outcome>), Error> {
+        let waiting = self.deliveries.waiting_of(payer).await?;
+        let held = waiting.into_iter().find(|event| event.event_id == *event_id).and_then(|event| event.held);
+        let held = held.ok_or_else(|| Error::Invalid(format!("event {event_id}: there is no such hold")))?;
+        Ok((held.digest, Some(held.outcome)))
     }
 
     /// Credits a paid order, balanced against the mint. The flag is true if it was done before.
@@ -115,13 +123,17 @@ impl Ledger {
     }
 }
 
-/// Those of the events whose holds are open: the database has neither posted nor voided them. For recovery, before anybody may hold.
+/// Those of the events whose holds are open: the database has neither posted nor voided them. For recovery, and before an account's
+/// balance is read: what is settled after this is in the balance, too.
 ///
 /// # Errors
 /// If the database does not answer.
 pub async fn unsettled(db: &dyn db::Ledger, waiting: Vec<Event>) -> Result<Vec<Event>, db::Error> {
     let (keys, events): (Vec<(UserId, EventId)>, Vec<Event>) =
         waiting.into_iter().filter_map(|event| Some(((event.payer()?, event.event_id.clone()), event))).unzip();
+    if keys.is_empty() {
+        return Ok(Vec::new());
+    }
     let known = db.known(&keys).await?;
     Ok(events.into_iter().zip(known).filter(|(_, known)| !known).map(|(event, _)| event).collect())
 }

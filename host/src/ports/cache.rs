@@ -268,8 +268,15 @@ pub trait Cache: Send + Sync {
     async fn lease(&self, account: Account) -> Result<Option<Lease>, Error>;
 
     /// Fills the account with what the database had after the lease was taken; none remembers for a short time that there is
-    /// no such account. Does nothing, and says false, if the lease is gone or the account is there.
-    async fn fill(&self, account: Account, lease: Lease, settled: Option<Settled>) -> Result<bool, Error>;
+    /// no such account. In the same step the events that wait at the account's cost become open holds with their outcomes, each
+    /// once, unless they are open already. Does nothing, and says false, if the lease is gone or the account is there.
+    async fn fill(
+        &self,
+        account: Account,
+        lease: Lease,
+        settled: Option<Settled>,
+        waiting: &[Event],
+    ) -> Result<bool, Error>;
 
     /// Removes these open holds of the account (each at most once) and takes the settled balance if its version is newer. If the
     /// account is not cached, ends a lease on it, so that a load under way starts over. Idempotent.

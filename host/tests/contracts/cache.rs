@@ -49,7 +49,7 @@ pub(crate) async fn answers_come_in_order_of_precedence(cache: &dyn Cache) {
     hold.counters = vec![counter("n", 1, Some(0))];
     assert_eq!(cache.hold(hold.clone()).await.unwrap(), HoldResult::Miss);
     let lease = cache.lease(payer).await.unwrap().unwrap();
-    assert!(cache.fill(payer, lease, None).await.unwrap());
+    assert!(cache.fill(payer, lease, None, &[]).await.unwrap());
     assert_eq!(cache.hold(hold.clone()).await.unwrap(), HoldResult::NoAccount);
     cache.release(payer, &[], Some(settled(40, 1))).await.unwrap();
     fill(cache, payer, 40, 1).await;
@@ -113,20 +113,57 @@ pub(crate) async fn a_load_under_way_starts_over_when_the_account_was_settled_me
     let lease = cache.lease(account).await.unwrap().unwrap();
     assert_eq!(cache.lease(account).await.unwrap(), None, "somebody loads it");
     cache.release(account, &[], Some(settled(5, 2))).await.unwrap();
-    assert!(!cache.fill(account, lease, Some(settled(10, 1))).await.unwrap());
+    assert!(!cache.fill(account, lease, Some(settled(10, 1)), &[]).await.unwrap());
     assert_eq!(cache.account(account).await.unwrap(), None);
     let again = cache.lease(account).await.unwrap().unwrap();
-    assert!(!cache.fill(account, lease, Some(settled(10, 1))).await.unwrap(), "the old lease stays void");
-    assert!(cache.fill(account, again, Some(settled(5, 2))).await.unwrap());
-    assert!(!cache.fill(account, again, Some(settled(10, 1))).await.unwrap(), "the account is there");
+    assert!(!cache.fill(account, lease, Some(settled(10, 1)), &[]).await.unwrap(), "the old lease stays void");
+    assert!(cache.fill(account, again, Some(settled(5, 2)), &[]).await.unwrap());
+    assert!(!cache.fill(account, again, Some(settled(10, 1)), &[]).await.unwrap(), "the account is there");
     assert_eq!(cache.lease(account).await.unwrap(), None, "the account is there");
     assert_eq!(cache.account(account).await.unwrap().unwrap().settled, settled(5, 2));
+}
+
+pub(crate) async fn events_that_wait_are_open_holds_of_an_account_that_is_loaded(cache: &dyn Cache) {
+    // Only exact beyond what a double holds.
+    const LARGE: i64 = 9_007_199_254_740_993;
+    let payer = new_account();
+    let waiting = |id, amount| {
+        let mut event = paid("gift.sent", payer, id, amount);
+        let held = event.held.as_mut().unwrap();
+        held.outcome.balance = Amount(7);
+        held.outcome.counters = vec![3, -4];
+        event
+    };
+    let events = [waiting("a", LARGE), waiting("b", 30), waiting("a", LARGE)];
+    let lease = cache.lease(payer).await.unwrap().unwrap();
+    assert!(cache.fill(payer, lease, Some(settled(LARGE + 100, 1)), &events).await.unwrap());
+    assert_eq!(cache.account(payer).await.unwrap().unwrap().held, Amount(LARGE + 30), "each is held once");
+    let mut open = cache.open_holds(payer).await.unwrap();
+    open.sort_by_key(|(event_id, _)| event_id.to_string());
+    assert_eq!(open, [(event_id("a"), Amount(LARGE)), (event_id("b"), Amount(30))]);
+    let too_much = cache.hold(hold_of(payer, "c", 71)).await.unwrap();
+    assert_eq!(too_much, HoldResult::Insufficient(Amount(70)));
+
+    let outcome = events[1].held.as_ref().unwrap().outcome.clone();
+    let (digest, known, position) = cache.outcome(payer.user_id, &event_id("b")).await.unwrap().unwrap();
+    assert_eq!((digest, &known), (hold_of(payer, "b", 30).digest, &outcome));
+    assert_eq!(cache.hold(hold_of(payer, "b", 30)).await.unwrap(), HoldResult::Replayed(outcome, position));
+    cache.durable(position).await.unwrap();
+    for _ in 0..2 {
+        cache.release(payer, &[event_id("a")], Some(settled(100, 2))).await.unwrap();
+        let account = cache.account(payer).await.unwrap().unwrap();
+        assert_eq!((account.settled, account.held), (settled(100, 2), Amount(30)));
+    }
+    held(cache, hold_of(payer, "c", 70)).await;
+    cache.release(payer, &[event_id("b"), event_id("c")], Some(settled(0, 3))).await.unwrap();
+    assert_eq!(cache.account(payer).await.unwrap().unwrap().held, Amount(0));
+    assert_eq!(cache.open_holds(payer).await.unwrap(), []);
 }
 
 pub(crate) async fn an_unknown_user_is_remembered_for_a_short_time(cache: &dyn Cache) {
     let account = new_account();
     let lease = cache.lease(account).await.unwrap().unwrap();
-    assert!(cache.fill(account, lease, None).await.unwrap());
+    assert!(cache.fill(account, lease, None, &[]).await.unwrap());
     assert_eq!(cache.account(account).await.unwrap(), None);
     assert_eq!(cache.hold(hold_of(account, "a", 1)).await.unwrap(), HoldResult::NoAccount);
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
@@ -183,6 +220,7 @@ macro_rules! cache_contracts {
             cache::counters_change_all_or_none_and_only_with_the_hold
             cache::release_removes_each_hold_once_and_takes_only_newer_versions
             cache::a_load_under_way_starts_over_when_the_account_was_settled_meanwhile
+            cache::events_that_wait_are_open_holds_of_an_account_that_is_loaded
             cache::an_unknown_user_is_remembered_for_a_short_time
             key_space::a_commit_checks_then_writes_all_or_none
             key_space::a_commit_with_a_key_of_once_is_made_once_within_a_day

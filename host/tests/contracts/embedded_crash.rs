@@ -329,7 +329,7 @@ async fn a_load_that_began_before_a_recovered_hold_was_settled_starts_over() {
     let embedded = open(&settings).await;
     let lease = embedded.cache.lease(payer).await.unwrap().unwrap();
     embedded.cache.release(payer, &[event_id("a")], Some(settled(99, 2))).await.unwrap();
-    assert!(!embedded.cache.fill(payer, lease, Some(settled(100, 1))).await.unwrap());
+    assert!(!embedded.cache.fill(payer, lease, Some(settled(100, 1)), &[]).await.unwrap());
     fill(&*embedded.cache, payer, 99, 2).await;
     assert_eq!(embedded.cache.account(payer).await.unwrap().unwrap().held, Amount(0));
 }

@@ -49,7 +49,7 @@ pub(crate) async fn funded(cache: &dyn Cache, balance: i64) -> Account {
 
 pub(crate) async fn fill(cache: &dyn Cache, account: Account, balance: i64, version: i64) {
     let lease = cache.lease(account).await.unwrap().expect("nobody else loads it");
-    assert!(cache.fill(account, lease, Some(settled(balance, version))).await.unwrap());
+    assert!(cache.fill(account, lease, Some(settled(balance, version)), &[]).await.unwrap());
 }
 
 pub(crate) async fn held(cache: &dyn Cache, hold: Hold) -> (Outcome, Position) {

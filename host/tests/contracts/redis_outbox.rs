@@ -135,7 +135,7 @@ async fn a_load_that_began_before_the_epoch_does_not_end_after_it() {
     let relay = backend.outbox.lease(0, RELAY_TTL).await.unwrap().unwrap();
     backend.outbox.drop_epoch(relay).await.unwrap();
     assert!(backend.outbox.set_epoch(relay).await.unwrap());
-    assert!(!backend.cache.fill(account, lease, Some(settled(10, 1))).await.unwrap());
+    assert!(!backend.cache.fill(account, lease, Some(settled(10, 1)), &[]).await.unwrap());
 }
 
 #[tokio::test]

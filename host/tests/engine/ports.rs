@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use greenroom::adapters::embedded::{self, Embedded, EmbeddedCache, SystemClock};
 use greenroom::adapters::sqlite::Sqlite;
-use greenroom::domain::{Account, Amount, ContentDigest, EventId, Outcome, PushMessage, UserId};
+use greenroom::domain::{Account, Amount, ContentDigest, Event, EventId, Outcome, PushMessage, UserId};
 use greenroom::ledger::Ledger;
 use greenroom::plugin::{Bounds, Registry, Settings, default_mintable_assets};
 use greenroom::ports::cache::{
@@ -55,7 +55,7 @@ impl House {
         let (watched, clock) = (&self.watched, Arc::new(SystemClock));
         let settings = Settings {
             compile_cache_dir: dir.join("code"),
-            ledger: Arc::new(Ledger::new(watched.clone(), self.db.clone(), clock.clone())),
+            ledger: Arc::new(Ledger::new(watched.clone(), self.db.clone(), self.db.clone(), clock.clone())),
             cache: watched.clone(),
             queue: self.embedded.queue.clone(),
             timers: Arc::new(Timers::new(watched.clone(), clock.clone())),
@@ -134,8 +134,14 @@ impl Cache for Watched {
     async fn lease(&self, account: Account) -> Result<Option<Lease>, Error> {
         self.cache.lease(account).await
     }
-    async fn fill(&self, account: Account, lease: Lease, settled: Option<Settled>) -> Result<bool, Error> {
-        self.cache.fill(account, lease, settled).await
+    async fn fill(
+        &self,
+        account: Account,
+        lease: Lease,
+        settled: Option<Settled>,
+        waiting: &[Event],
+    ) -> Result<bool, Error> {
+        self.cache.fill(account, lease, settled, waiting).await
     }
     async fn release(&self, account: Account, events: &[EventId], settled: Option<Settled>) -> Result<(), Error> {
         self.cache.release(account, events, settled).await

@@ -31,13 +31,19 @@ pub struct House {
 
 impl House {
     pub async fn open(dir: &TempDir) -> Self {
+        let house = Self::open_with_cache_in(dir, dir).await;
+        let waiting = house.db.waiting().await.unwrap();
+        house.embedded.recover(&greenroom::ledger::unsettled(house.db.as_ref(), waiting).await.unwrap());
+        house
+    }
+
+    /// Without recovering what the database has set aside.
+    pub async fn open_with_cache_in(cache: &TempDir, database: &TempDir) -> Self {
         let settings =
-            embedded::Settings { lease_lifetime: Duration::from_millis(50), ..embedded::Settings::new(dir.path()) };
+            embedded::Settings { lease_lifetime: Duration::from_millis(50), ..embedded::Settings::new(cache.path()) };
         let embedded = embedded::open(settings).await.unwrap();
-        let db = Sqlite::open(&dir.path().join("greenroom.db")).await.unwrap();
-        let waiting = db.waiting().await.unwrap();
-        embedded.recover(&greenroom::ledger::unsettled(db.as_ref(), waiting).await.unwrap());
-        let ledger = Arc::new(Ledger::new(embedded.cache.clone(), db.clone(), Arc::new(SystemClock)));
+        let db = Sqlite::open(&database.path().join("greenroom.db")).await.unwrap();
+        let ledger = Arc::new(Ledger::new(embedded.cache.clone(), db.clone(), db.clone(), Arc::new(SystemClock)));
         Self { embedded, db, ledger }
     }
 

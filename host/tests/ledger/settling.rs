@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use greenroom::adapters::embedded::SystemClock;
-use greenroom::domain::{Amount, Event};
+use greenroom::domain::{Account, Amount, Event, EventId};
 use greenroom::ledger::{TRANSFER_TOPIC, Transfer, Voided};
 use greenroom::ports::cache::Hold;
 use greenroom::ports::db::{self, DeadLetter, Deliveries, Ledger as _, Retry};
@@ -102,6 +102,9 @@ impl Deliveries for Faulty {
     async fn waiting(&self) -> Result<Vec<Event>, db::Error> {
         self.db.waiting().await
     }
+    async fn waiting_of(&self, payer: Account) -> Result<Vec<Event>, db::Error> {
+        self.db.waiting_of(payer).await
+    }
     async fn dead_letters(&self, after: i64, limit: usize) -> Result<Vec<DeadLetter>, db::Error> {
         self.db.dead_letters(after, limit).await
     }
@@ -182,6 +185,12 @@ async fn transfer(house: &House, amount: i64) {
 /// A transfer that nobody can read.
 fn poison() -> Hold {
     Hold { topic: TRANSFER_TOPIC.into(), plugin: HOST_GROUP.into(), payload: "{".into(), ..hold(ANNA, &new_id(), 30) }
+}
+
+/// One that is not due for long.
+fn retry_of(event: Event, offset: u64) -> Retry {
+    let (group, reason) = ("test".into(), "r".into());
+    Retry { id: 0, group, partition: 0, offset, attempt: 2, due_ms: u64::MAX >> 1, reason, event }
 }
 
 async fn adds_up(house: &House) {
@@ -286,6 +295,79 @@ async fn a_dead_letter_whose_event_id_is_known_with_other_content_can_be_given_u
 }
 
 #[tokio::test]
+async fn what_was_set_aside_holds_its_money_after_the_cache_has_lost_everything() {
+    let [dir, empty, another] = [(); 3].map(|()| TempDir::new().unwrap());
+    let house = House::open(&dir).await;
+    house.credit(ANNA, 100).await;
+    let ids = [new_id(), new_id(), new_id()];
+    for (id, amount) in ids.iter().zip([10, 20, 40]) {
+        let answer = house.ledger.hold(hold(ANNA, id, amount)).await.unwrap();
+        house.ledger.durable(answer.position).await.unwrap();
+    }
+    let events = house.deliver().await;
+    assert_eq!(events.len(), 3);
+    house.ledger.post(&[posting(ANNA, BERT, &ids[0], 10)]).await.unwrap();
+    let event = |id: &EventId| (**events.iter().find(|event| event.event_id == *id).unwrap()).clone();
+    let (posted, retry) = (retry_of(event(&ids[0]), 0), retry_of(event(&ids[1]), 1));
+    let dead = DeadLetter {
+        id: 0,
+        group: "test".into(),
+        partition: 0,
+        offset: 2,
+        attempts: 1,
+        reason: "r".into(),
+        at_ms: 1,
+        event: event(&ids[2]),
+    };
+    house.db.set_aside(vec![posted, retry], vec![dead]).await.unwrap();
+    assert_eq!(house.spendable(ANNA).await, 30);
+    house.close().await;
+
+    let house = House::open_with_cache_in(&empty, &dir).await;
+    assert_eq!((house.spendable(ANNA).await, house.settled(ANNA).await), (30, 90));
+    adds_up(&house).await;
+    let again = house.ledger.hold(hold(ANNA, &ids[1], 20)).await.unwrap();
+    assert!(again.replayed, "it is known, as it is held");
+    house.ledger.post(&[posting(ANNA, BERT, &ids[1], 20)]).await.unwrap();
+    assert_eq!((house.spendable(ANNA).await, house.settled(ANNA).await), (30, 70));
+    adds_up(&house).await;
+    house.close().await;
+
+    // Nobody has loaded the account yet.
+    let house = House::open_with_cache_in(&another, &dir).await;
+    assert_eq!(house.ledger.void(ANNA, &ids[2]).await.unwrap(), Voided::Voided);
+    assert_eq!((house.spendable(ANNA).await, house.settled(ANNA).await), (70, 70));
+    adds_up(&house).await;
+    house.close().await;
+}
+
+#[tokio::test]
+async fn an_event_that_is_posted_while_its_account_is_loaded_is_never_left_out() {
+    let (dir, empty) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let house = House::open(&dir).await;
+    house.credit(ANNA, 100).await;
+    let id = new_id();
+    let answer = house.ledger.hold(hold(ANNA, &id, 60)).await.unwrap();
+    house.ledger.durable(answer.position).await.unwrap();
+    let event = house.deliver().await.remove(0);
+    house.db.set_aside(vec![retry_of((*event).clone(), 0)], Vec::new()).await.unwrap();
+    house.close().await;
+
+    // As a load does it, with a post in between whose release comes late.
+    let house = House::open_with_cache_in(&empty, &dir).await;
+    let lease = house.cache().lease(ANNA).await.unwrap().unwrap();
+    let waiting = house.db.waiting_of(ANNA).await.unwrap();
+    house.db.post(&[posting(ANNA, BERT, &id, 60)]).await.unwrap();
+    let settled = house.db.account(ANNA).await.unwrap();
+    assert!(house.cache().fill(ANNA, lease, settled, &waiting).await.unwrap());
+    assert_eq!(house.spendable(ANNA).await, -20, "too little, never too much");
+    house.ledger.post(&[posting(ANNA, BERT, &id, 60)]).await.unwrap();
+    assert_eq!(house.spendable(ANNA).await, 40);
+    adds_up(&house).await;
+    house.close().await;
+}
+
+#[tokio::test]
 async fn a_retry_of_an_event_that_was_posted_holds_nothing_after_a_restart() {
     let dir = TempDir::new().unwrap();
     let house = House::open(&dir).await;
@@ -296,17 +378,7 @@ async fn a_retry_of_an_event_that_was_posted_holds_nothing_after_a_restart() {
     let event = house.deliver().await.remove(0);
     house.ledger.post(&[posting(ANNA, BERT, &id, 60)]).await.unwrap();
     // A consumer that failed after it had posted, such as in what follows the books.
-    let retry = Retry {
-        id: 0,
-        group: "test".into(),
-        partition: 0,
-        offset: 0,
-        attempt: 2,
-        due_ms: u64::MAX >> 1,
-        reason: "r".into(),
-        event: (*event).clone(),
-    };
-    house.db.set_aside(vec![retry], Vec::new()).await.unwrap();
+    house.db.set_aside(vec![retry_of((*event).clone(), 0)], Vec::new()).await.unwrap();
     house.close().await;
 
     let house = House::open(&dir).await;

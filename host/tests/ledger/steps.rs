@@ -23,7 +23,7 @@ async fn a_loader_that_slept_does_not_write_an_old_balance_over_a_newer_one() {
     let id = new_id();
     house.ledger.hold(hold(ANNA, &id, 60)).await.unwrap();
     house.ledger.post(&[posting(ANNA, BERT, &id, 60)]).await.unwrap();
-    assert!(!house.cache().fill(ANNA, slow, old).await.unwrap());
+    assert!(!house.cache().fill(ANNA, slow, old, &[]).await.unwrap());
     assert_eq!(house.spendable(ANNA).await, 40);
     assert_eq!(house.differences().await, Vec::<String>::new());
     house.close().await;
@@ -42,7 +42,7 @@ async fn a_release_that_meets_an_absent_account_tells_a_load_under_way_to_start_
     house.db.post(&[posting(ANNA, BERT, &new_id(), 30)]).await.unwrap();
     let new = house.db.account(ANNA).await.unwrap();
     house.cache().release(ANNA, &[], new).await.unwrap();
-    assert!(!house.cache().fill(ANNA, lease, old).await.unwrap());
+    assert!(!house.cache().fill(ANNA, lease, old, &[]).await.unwrap());
     assert_eq!(house.spendable(ANNA).await, 70);
     house.close().await;
 }

@@ -3,7 +3,8 @@
 //! A step is applied at once and does not wait for the disk; the caller awaits [`Cache::durable`] before it tells anybody. The
 //! journal is outbox and queue at once, so nothing carries events from one to the other. Bounds: accounts and outcomes a bucket, the
 //! outbox, the journal's buffer, and the entries of the key space, which are counted by the sweep: until it has found the bound
-//! passed, commits may pass it; then those that could grow are refused. Holds go on. A bucket never answers `Recovering`: the holds of unsettled events are back before the cache opens.
+//! passed, commits may pass it; then those that could grow are refused. Holds go on. A bucket never answers `Recovering`: the holds of
+//! unsettled events are back before the cache opens.
 
 mod accounts;
 mod bucket;
@@ -231,8 +232,16 @@ impl Cache for EmbeddedCache {
         Ok(self.buckets.of_user(account.user_id).accounts.lease(account, lease))
     }
 
-    async fn fill(&self, account: Account, lease: Lease, settled: Option<Settled>) -> Result<bool, Error> {
-        Ok(self.buckets.of_user(account.user_id).accounts.fill(account, lease, settled))
+    async fn fill(
+        &self,
+        account: Account,
+        lease: Lease,
+        settled: Option<Settled>,
+        waiting: &[Event],
+    ) -> Result<bool, Error> {
+        let (is_filled, gone) = self.buckets.of_user(account.user_id).fill(account, lease, settled, waiting);
+        self.buckets.note_gone(gone);
+        Ok(is_filled)
     }
 
     async fn release(&self, account: Account, events: &[EventId], settled: Option<Settled>) -> Result<(), Error> {

@@ -5,11 +5,11 @@ use std::time::Duration;
 use redis::Value;
 
 use super::cache::{RedisCache, millis};
-use super::event::Known;
+use super::event::{Known, written};
 use super::keys::account_name;
 use super::reply::{Reply, parse, text};
 use super::scripts::{ACCOUNT, ACCOUNTS, Call, FILL, LEASE, RELEASE};
-use crate::domain::{Account, Amount, AssetType, EventId, UserId};
+use crate::domain::{Account, Amount, AssetType, Event, EventId, Held, UserId};
 use crate::ports::cache::{CachedAccount, Lease, Settled};
 
 impl RedisCache {
@@ -35,10 +35,16 @@ impl RedisCache {
         account: Account,
         lease: Lease,
         settled: Option<Settled>,
+        waiting: &[Event],
     ) -> Result<bool, String> {
         let keys = self.keys.of_user(account.user_id);
-        let names = [keys.epoch(), keys.account(account), keys.lease(account), keys.accounts(), keys.account_prefix()];
-        let mut call = Call::new(&FILL, &names.each_ref().map(String::as_str)).arg(lease.0).arg(account_name(account));
+        let waiting: Vec<(&Event, &Held)> =
+            waiting.iter().filter_map(|event| event.held.as_ref().map(|held| (event, held))).collect();
+        let mut names =
+            vec![keys.epoch(), keys.account(account), keys.lease(account), keys.accounts(), keys.account_prefix()];
+        names.extend(waiting.iter().map(|(event, _)| keys.outcome(account.user_id, &event.event_id)));
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let mut call = Call::new(&FILL, &names).arg(lease.0).arg(account_name(account));
         match settled {
             Some(settled) => {
                 call.push(jittered(self.settings.account_lifetime));
@@ -48,6 +54,10 @@ impl RedisCache {
                 call.push(millis(self.settings.absent_lifetime).max(1));
                 call.push(("", ""));
             }
+        }
+        call.push(millis(self.settings.outcome_lifetime));
+        for (event, held) in waiting {
+            call.push((event.event_id.as_str(), held.outcome.amount.0, written(held)));
         }
         Ok(self.server.run(call).await? == Value::Int(1))
     }

@@ -13,7 +13,7 @@ use super::durability::{Step, Steps};
 use super::event::Known;
 use super::keys::{BucketKeys, Keys};
 use super::server::Server;
-use crate::domain::{Account, Amount, ContentDigest, EventId, Outcome, UserId};
+use crate::domain::{Account, Amount, ContentDigest, Event, EventId, Outcome, UserId};
 use crate::ports::cache::{
     Cache, CachedAccount, Commit, CommitResult, Error, Hold, HoldResult, Lease, Position, Ranked, Settled, Shard,
 };
@@ -122,8 +122,14 @@ impl Cache for RedisCache {
         self.take_lease(account).await.map_err(unavailable)
     }
 
-    async fn fill(&self, account: Account, lease: Lease, settled: Option<Settled>) -> Result<bool, Error> {
-        self.fill_account(account, lease, settled).await.map_err(unavailable)
+    async fn fill(
+        &self,
+        account: Account,
+        lease: Lease,
+        settled: Option<Settled>,
+        waiting: &[Event],
+    ) -> Result<bool, Error> {
+        self.fill_account(account, lease, settled, waiting).await.map_err(unavailable)
     }
 
     async fn release(&self, account: Account, events: &[EventId], settled: Option<Settled>) -> Result<(), Error> {

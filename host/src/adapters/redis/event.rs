@@ -7,7 +7,7 @@ use std::sync::Arc;
 use redis::Value;
 
 use super::reply::{Reply, parse, text};
-use crate::domain::{Amount, ContentDigest, Event, Outcome};
+use crate::domain::{Amount, ContentDigest, Event, Held, Outcome};
 use crate::ports::outbox::EntryId;
 
 /// What a script remembers for an event.
@@ -39,6 +39,14 @@ impl Known {
         let digest = u128::from_str_radix(digits, 16).map_err(|_| format!("strange digest: {digits}"))?;
         Ok(ContentDigest(digest.to_be_bytes()))
     }
+}
+
+/// The outcome of an event that the queue had long ago, as [`Known::read`] reads it: its entry comes before every entry.
+pub(super) fn written(held: &Held) -> String {
+    let Outcome { amount, balance, counters } = &held.outcome;
+    let counters: Vec<String> = counters.iter().map(i64::to_string).collect();
+    let identity = identity(held.digest, held.payer.asset_type);
+    format!("{identity}|0-0|{}|{}|{}", amount.0, balance.0, counters.join(","))
 }
 
 /// Reads `amount|balance|counters`.

@@ -57,7 +57,7 @@ scripts! {
     ACCOUNT = "account";
     ACCOUNTS = "accounts";
     LEASE = "lease";
-    FILL = "fill";
+    FILL = "int64" "fill";
     RELEASE = "int64" "release";
     KEYS = "key_space" "keys";
     TOP = "top";

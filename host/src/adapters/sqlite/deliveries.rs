@@ -62,6 +62,20 @@ impl Deliveries for Sqlite {
         rows.iter().map(read_event).collect()
     }
 
+    async fn waiting_of(&self, payer: Account) -> Result<Vec<Event>, Error> {
+        let sql = format!(
+            "SELECT {EVENT} FROM retry WHERE payer_id = ?1 AND asset_type = ?2 \
+             UNION ALL SELECT {EVENT} FROM dead_letter WHERE payer_id = ?1 AND asset_type = ?2"
+        );
+        let rows = sqlx::query(AssertSqlSafe(sql))
+            .bind(payer.user_id.0)
+            .bind(payer.asset_type.0)
+            .fetch_all(&mut *self.read().await?)
+            .await
+            .map_err(error::of)?;
+        rows.iter().map(read_event).collect()
+    }
+
     async fn dead_letters(&self, after: i64, limit: usize) -> Result<Vec<DeadLetter>, Error> {
         let sql = format!(
             "SELECT {EVENT}, id, {PLACE}, attempts, at, reason FROM dead_letter WHERE id > ? ORDER BY id LIMIT ?"

@@ -45,7 +45,8 @@ async fn house() -> House {
     let embedded = embedded::open(embedded::Settings::new(dir.path())).await.unwrap();
     let database = Sqlite::open(&dir.path().join("greenroom.db")).await.unwrap();
     let clock = Arc::new(SystemClock);
-    let ledger = Arc::new(Ledger::new(embedded.cache.clone(), database.clone(), clock.clone()));
+    let ledger = Ledger::new(embedded.cache.clone(), database.clone(), database.clone(), clock.clone());
+    let ledger = Arc::new(ledger);
     for user in [ANNA, BERT] {
         let credit = Credit {
             event_id: id(&format!("credit-{user}")),

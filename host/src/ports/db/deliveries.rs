@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use super::Error;
-use crate::domain::Event;
+use crate::domain::{Account, Event};
 
 /// An event that waits for its next try.
 #[derive(Debug, Clone)]
@@ -62,6 +62,9 @@ pub trait Deliveries: Send + Sync {
 
     /// Every event that waits for a try or an operator, for recovery and reconciliation.
     async fn waiting(&self) -> Result<Vec<Event>, Error>;
+
+    /// Those of them that this account pays for, as they are at one moment. An event that several groups set aside comes several times.
+    async fn waiting_of(&self, payer: Account) -> Result<Vec<Event>, Error>;
 
     /// Dead letters after the given id, oldest first.
     async fn dead_letters(&self, after: i64, limit: usize) -> Result<Vec<DeadLetter>, Error>;

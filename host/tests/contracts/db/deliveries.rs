@@ -1,9 +1,11 @@
 //! Retries and dead letters.
 
-use greenroom::domain::{Amount, ContentDigest, Event, Held, Outcome, RoomId};
+use greenroom::domain::{Amount, AssetType, ContentDigest, Event, Held, Outcome, RoomId};
 use greenroom::ports::db::{DeadLetter, Deliveries, Retry};
 
 use super::ledger::{COIN, account, event_id};
+
+const BEAN: AssetType = AssetType(2);
 
 fn event(name: &str) -> Event {
     Event {
@@ -96,4 +98,30 @@ pub async fn an_event_comes_back_as_it_was(db: &dyn Deliveries) {
     assert_eq!((&found[0].event, &found[1].event), (&event("e1"), &plain));
     let letter = &db.dead_letters(0, 1).await.unwrap()[0];
     assert_eq!((&letter.event, letter.at_ms, letter.attempts, letter.partition), (&event("e3"), 77, 5, 3));
+}
+
+pub async fn an_account_is_told_what_waits_at_its_cost(db: &dyn Deliveries) {
+    let paid_by = |name: &str, user, asset| {
+        let mut event = event(name);
+        event.held.as_mut().unwrap().payer = account(user, asset);
+        event
+    };
+    let other_asset = Retry { event: paid_by("e3", 17, BEAN), ..retry("e3", 3, 1) };
+    let other_user = DeadLetter { event: paid_by("e4", 18, COIN), ..dead("e4", 4) };
+    let told = Retry { event: Event { held: None, ..event("e5") }, ..retry("e5", 5, 1) };
+    let elsewhere = DeadLetter { group: "points".into(), ..dead("e1", 1) };
+    db.set_aside(vec![retry("e1", 1, 1), other_asset, told], vec![dead("e2", 2), other_user, elsewhere]).await.unwrap();
+    let mut found = db.waiting_of(account(17, COIN)).await.unwrap();
+    found.sort_by_key(|event| event.event_id.to_string());
+    assert_eq!(found, [event("e1"), event("e1"), event("e2")]);
+    assert_eq!(db.waiting_of(account(17, BEAN)).await.unwrap(), [paid_by("e3", 17, BEAN)]);
+    assert_eq!(db.waiting_of(account(19, COIN)).await.unwrap(), []);
+
+    let letters = db.dead_letters(0, 10).await.unwrap();
+    let letter = letters.iter().find(|letter| letter.event.event_id == event_id("e2")).unwrap();
+    assert!(db.replay(letter.id, 0).await.unwrap());
+    assert_eq!(db.waiting_of(account(17, COIN)).await.unwrap().len(), 3, "it waits for a try");
+    let ids: Vec<i64> = due(db).await.iter().map(|retry| retry.id).collect();
+    db.remove_retries(&ids).await.unwrap();
+    assert_eq!(db.waiting_of(account(17, COIN)).await.unwrap(), [event("e1")], "the other group's");
 }

@@ -13,7 +13,7 @@ use super::super::record::{self, Effect, EventRecord, Record};
 use super::accounts::{Accounts, Lifetimes, Lookup};
 use super::outcomes::Outcomes;
 use crate::domain::{Account, Amount, Event, Held, Outcome};
-use crate::ports::cache::{Commit, CommitResult, Error, Hold, HoldResult, Position, Shard, Write};
+use crate::ports::cache::{Commit, CommitResult, Error, Hold, HoldResult, Lease, Position, Settled, Shard, Write};
 
 /// How long a key of `once` is remembered: a day, as the port promises.
 const ONCE_MS: u32 = 86_400_000;
@@ -173,6 +173,31 @@ impl Bucket {
         outcomes.remember(event, position, |user_id, asset_type, event_id| {
             accounts.is_open(Account { user_id, asset_type }, event_id)
         })
+    }
+
+    /// See [`crate::ports::cache::Cache::fill`]. The second value is the time of an outcome that had to go.
+    pub(super) fn fill(
+        &mut self,
+        account: Account,
+        lease: Lease,
+        settled: Option<Settled>,
+        waiting: &[Event],
+    ) -> (bool, Option<u64>) {
+        if !self.accounts.fill(account, lease, settled) {
+            return (false, None);
+        }
+        if settled.is_none() {
+            return (true, None);
+        }
+        // Outcomes of open holds are never let go, so every hold comes first.
+        for event in waiting {
+            if let Some(held) = &event.held {
+                self.accounts.open(account, event.event_id.clone(), held.outcome.amount);
+            }
+        }
+        // They were durable before they were set aside.
+        let gone = waiting.iter().filter_map(|event| self.remember(event, Position(0)));
+        (true, gone.max())
     }
 
     /// See [`crate::ports::cache::Cache::commit`].
