@@ -82,17 +82,20 @@ impl Deliveries for Postgres {
     }
 
     async fn waiting_of(&self, payer: Account) -> Result<Vec<Event>, Error> {
-        let sql = format!(
-            "SELECT {EVENT} FROM retry WHERE payer_id = $1 AND asset_type = $2 \
-             UNION ALL SELECT {EVENT} FROM dead_letter WHERE payer_id = $1 AND asset_type = $2"
-        );
-        let rows = sqlx::query(AssertSqlSafe(sql))
-            .bind(payer.user_id.0)
-            .bind(i64::from(payer.asset_type.0))
-            .fetch_all(&self.pool)
-            .await
-            .map_err(error::of)?;
-        rows.iter().map(read_event).collect()
+        self.within(self.settings.call_timeout, async move {
+            let sql = format!(
+                "SELECT {EVENT} FROM retry WHERE payer_id = $1 AND asset_type = $2 \
+                 UNION ALL SELECT {EVENT} FROM dead_letter WHERE payer_id = $1 AND asset_type = $2"
+            );
+            let rows = sqlx::query(AssertSqlSafe(sql))
+                .bind(payer.user_id.0)
+                .bind(i64::from(payer.asset_type.0))
+                .fetch_all(&self.pool())
+                .await
+                .map_err(error::of)?;
+            rows.iter().map(read_event).collect()
+        })
+        .await
     }
 
     async fn dead_letters(&self, after: i64, limit: usize) -> Result<Vec<DeadLetter>, Error> {
