@@ -1,7 +1,7 @@
 //! The database on PostgreSQL: the home of the settled ledger and of what operators decide when several hosts share them. Steps 8
 //! and 9 of the way of a gift end here.
 //!
-//! A batch is one statement, and so one round trip and one transaction: see [`post`]. Several hosts may post at once: every
+//! A batch is one statement, and so one round trip and one transaction: see `post`. Several hosts may post at once: every
 //! transaction takes the gates of its events in order and then its accounts in ascending order, so no two wait for each other.
 //! What still is refused for the moment (a serialization failure, a deadlock, a lock not to be had) is begun again a bounded number
 //! of times; see [`Settings::attempts_max`].
