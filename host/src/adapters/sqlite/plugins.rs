@@ -9,10 +9,7 @@ use crate::adapters::sql::columns::{read_version, signed, unsigned};
 use crate::ports::db::{Error, Plugins, StoredPlugin};
 
 use super::{Sqlite, error};
-
-// The host's own problem codes end below; each plugin's name gets the next thousand.
-const CODES_BEGIN: u32 = 50_000;
-const CODES_STEP: u32 = 1_000;
+use crate::adapters::sql::{CODES_BEGIN, CODES_STEP};
 
 const PLUGIN: &str =
     "SELECT name, version, digest, wasm, installed_at, base FROM plugin JOIN plugin_code_range USING (name)";
