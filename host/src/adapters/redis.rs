@@ -132,6 +132,9 @@ pub async fn open(settings: Settings) -> Result<Redis, Error> {
     if settings.buckets == 0 || settings.channels == 0 {
         return Err(Error::Settings("redis: there must be a bucket and a channel"));
     }
+    if settings.buckets > durability::BUCKETS_MAX {
+        return Err(Error::Settings("redis: there may be up to 65,536 buckets"));
+    }
     if settings.prefix.contains(['{', '}']) {
         return Err(Error::Settings("redis: the prefix may not contain { or }"));
     }

@@ -2,6 +2,7 @@
 //!
 //! The instance is given back before the call's effects are durable; the pushes are published and the answer given only after.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -29,7 +30,7 @@ pub(crate) struct Caller<'a> {
 
 /// What a call left behind.
 struct Left {
-    position: Option<Position>,
+    positions: BTreeSet<Position>,
     pushes: Vec<PushMessage>,
 }
 
@@ -54,7 +55,8 @@ impl Caller<'_> {
         let left = || timeout.saturating_sub(began.elapsed());
         let call = Call::new(kind, context.cloned(), &plugin.limits, self.tick_ms);
         let (output, effects) = run(plugin, call, input, timeout, left).await?;
-        if let Some(position) = effects.position {
+        // From the last: where positions are of one journal, the others are durable then.
+        for position in effects.positions.into_iter().rev() {
             match within(left, pin!(self.cache.durable(position))).await {
                 Some(Ok(())) => {}
                 Some(Err(error)) => return Err(Error::NotDurable(error.to_string())),
@@ -116,7 +118,7 @@ fn take_effects(warm: &mut Warm) -> Left {
     state.call.kind = Kind::Told;
     state.call.by_id = None;
     state.call.known.clear();
-    Left { position: state.call.position.take(), pushes: std::mem::take(&mut state.call.pushes) }
+    Left { positions: std::mem::take(&mut state.call.positions), pushes: std::mem::take(&mut state.call.pushes) }
 }
 
 fn no_instance(plugin: &Plugin, refused: Refused) -> Error {

@@ -1,7 +1,7 @@
 //! What an instance carries through its life, and what one call of it collects.
 //!
-//! A call's effects on the cache are made at once; the greatest position they reached is kept here, so that the caller can wait until
-//! it is durable. Pushes are only collected.
+//! A call's effects on the cache are made at once; the positions they reached are kept here, so that the caller can wait until all
+//! are durable. Pushes are only collected.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -61,8 +61,8 @@ pub(crate) enum Kind {
 pub(crate) struct Call {
     pub(crate) kind: Kind,
     pub(crate) context: Option<Arc<Context>>,
-    /// The greatest position of what the call did.
-    pub(crate) position: Option<Position>,
+    /// The positions of what the call did.
+    pub(crate) positions: BTreeSet<Position>,
     pub(crate) pushes: Vec<PushMessage>,
     /// Events that this call held or found by their content: proof that they are the plugin's own.
     pub(crate) known: Vec<(UserId, EventId)>,
@@ -93,7 +93,7 @@ impl Call {
         Self {
             kind,
             context,
-            position: None,
+            positions: BTreeSet::new(),
             pushes: Vec::new(),
             known: Vec::new(),
             by_id: None,
@@ -106,7 +106,7 @@ impl Call {
 
     /// Remembers how far the cache must be durable before somebody is told of the call.
     pub(crate) fn reached(&mut self, position: Position) {
-        self.position = self.position.max(Some(position));
+        self.positions.insert(position);
     }
 }
 

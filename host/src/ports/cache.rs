@@ -25,7 +25,7 @@ pub enum Error {
     WrongKind(String),
 }
 
-/// How far the cache must be durable before somebody may be told of a step. Positions are ordered.
+/// How far a bucket must be durable before somebody may be told of a step. Positions of one bucket are ordered.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position(pub u64);
 
@@ -269,7 +269,7 @@ pub trait Cache: Send + Sync {
     /// id).
     async fn hold(&self, hold: Hold, epoch: Epoch) -> Result<HoldResult, Error>;
 
-    /// Returns once everything up to the position would survive a crash.
+    /// Returns once the step with this position, and everything before it in its bucket, would survive a crash. Safe to cancel.
     async fn durable(&self, position: Position) -> Result<(), Error>;
 
     /// The outcome that the cache remembers for an event, with its digest.

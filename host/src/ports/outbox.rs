@@ -69,6 +69,10 @@ pub trait Outbox: Send + Sync {
         wait: Duration,
     ) -> Result<Page, Unavailable>;
 
+    /// Says that the queue has acknowledged these entries, in order, so that whoever waits for one of them in this process is told
+    /// before they are removed. Each was read under the lease; one that lies between them but was not read is not meant.
+    fn acknowledged(&self, lease: BucketLease, entries: &[EntryId]);
+
     /// Removes everything up to an entry, which the queue has acknowledged. False, and nothing was removed, if the lease was lost.
     async fn remove(&self, lease: BucketLease, up_to: &EntryId) -> Result<bool, Unavailable>;
 

@@ -129,13 +129,14 @@ impl Carrier {
         if let Some((_, first)) = page.entries.first() {
             self.shared.oldest_ms.lock().insert(self.held.lease.bucket, first.at_ms);
         }
-        let count = page.entries.len() as u64;
-        let events: Vec<Event> = page.entries.drain(..).map(|(_, event)| Arc::unwrap_or_clone(event)).collect();
+        let (entries, events): (Vec<EntryId>, Vec<Event>) =
+            page.entries.drain(..).map(|(id, event)| (id, Arc::unwrap_or_clone(event))).unzip();
         if !self.held.stands() {
             return Ok(());
         }
         self.shared.relay.queue.publish(events).await?;
-        metrics::counter!("greenroom_relay_published_total").increment(count);
+        metrics::counter!("greenroom_relay_published_total").increment(entries.len() as u64);
+        self.shared.relay.outbox.acknowledged(self.held.lease, &entries);
         // The token keeps a holder that was too slow from removing anything.
         let removed = self.shared.relay.outbox.remove(self.held.lease, &last);
         if !self.shared.in_time(removed, Duration::ZERO).await? {

@@ -225,6 +225,24 @@ async fn a_queued_answer_waits_for_the_relay() {
 }
 
 #[tokio::test]
+async fn a_queued_answer_is_told_at_the_acknowledgement_and_only_that_of_the_entry() {
+    let backend = begin(Settings { buckets: 1, durability: Durability::Queued, ..single() }).await;
+    let cache = Arc::clone(&backend.cache);
+    let payer = funded(&*cache, 100).await;
+    let (_, first) = held(&*cache, hold_of(payer, "a", 1)).await;
+    let (_, second) = held(&*cache, hold_of(payer, "b", 1)).await;
+    let lease = backend.outbox.lease(0, RELAY_TTL).await.unwrap().unwrap();
+    let entries = backend.outbox.read(lease, None, 10, NO_WAIT).await.unwrap().entries;
+    // Both stay in the outbox, so nothing but the acknowledgement tells of the second.
+    backend.outbox.acknowledged(lease, std::slice::from_ref(&entries[1].0));
+    cache.durable(second).await.unwrap();
+    let impatient = tokio::time::timeout(Duration::from_millis(50), cache.durable(first)).await;
+    assert!(impatient.is_err(), "the queue was not said to have the first");
+    backend.outbox.acknowledged(lease, std::slice::from_ref(&entries[0].0));
+    cache.durable(first).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_replicated_answer_needs_its_replicas() {
     let wait = Duration::from_millis(200);
     let one = Durability::Replicated { replicas: 1, timeout: Duration::from_secs(20) };

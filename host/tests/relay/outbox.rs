@@ -207,6 +207,8 @@ impl Outbox for View {
         }
     }
 
+    fn acknowledged(&self, _: BucketLease, _: &[EntryId]) {}
+
     async fn remove(&self, lease: BucketLease, up_to: &EntryId) -> Result<bool, Unavailable> {
         let is_held = self.cache.has(lease);
         if is_held {

@@ -1,19 +1,25 @@
-//! When an answer may be told. A step gets a number of this process, its position; waiting for a position waits for all steps up to it.
+//! When an answer may be told. A step gets a number of this process, its position, in which its bucket is written as well.
 //!
 //! For `Cached` there is nothing to wait for, and every position is 0. Else a step is looked for where it must have left something: an
 //! outcome, a key of `once`. If that is gone, the bucket has lost the step, and the caller is told so. One wait serves all steps of a
-//! bucket that were made before it began. Steps that nobody waits for are kept until somebody waits for a later one.
+//! bucket that were made before it began, and no bucket waits for another. Steps that nobody waits for are kept until somebody waits
+//! for a later one of their bucket.
+//!
+//! For `Queued` the relay of this process says which entries the queue has, and nothing has to be looked for; that is done for what
+//! the relays of other processes carry, and now and then in case of doubt.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+mod waiting;
+
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use futures::future::try_join_all;
 use parking_lot::Mutex;
 use redis::Value;
 use tokio::sync::Notify;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
+use self::waiting::Waiting;
 use super::Settings;
 use super::event::entry_id;
 use super::keys::{BucketKeys, Keys};
@@ -25,10 +31,18 @@ use crate::ports::outbox::EntryId;
 
 /// Steps that one script looks for.
 const LOOKED_FOR_MAX: usize = 500;
-/// Lost steps that are remembered for those who still wait for them.
-const LOST_MAX: usize = 65_536;
-/// How long to wait before looking again whether the relay has taken an event.
+/// How long to wait before looking for the first time whether the relay of another process has taken an event.
 const QUEUED_WAIT: Duration = Duration::from_millis(2);
+/// And between later looks.
+const QUEUED_WAIT_MAX: Duration = Duration::from_millis(20);
+/// The same where the relay of this process will say so.
+const OWN_WAIT: Duration = Duration::from_millis(50);
+/// A relay that has not looked into a bucket's outbox for so long does not carry it.
+const READ_EVERY_MAX: Duration = Duration::from_secs(1);
+/// The lower bits of a ticket: the bucket.
+const BUCKET_BITS: u32 = 16;
+/// As many as tickets can tell apart.
+pub(super) const BUCKETS_MAX: u32 = 1 << BUCKET_BITS;
 
 /// What has to be before an answer is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,13 +72,18 @@ pub(super) struct Step {
     pub(super) entry: Option<EntryId>,
 }
 
+/// One bucket as those see it who wait.
 #[derive(Debug, Default)]
-struct Tickets {
-    last: u64,
-    open: BTreeMap<u64, Step>,
-    /// So that a repetition has the position of the first time, as long as that is worth something.
-    by_trace: HashMap<String, u64>,
-    lost: BTreeSet<u64>,
+struct Bucket {
+    waiting: Mutex<Waiting>,
+    /// Told whenever steps were closed.
+    closed: Notify,
+    /// Told when a step has to be looked for that nobody will acknowledge any more.
+    hurry: Notify,
+    /// Whoever has it looks for all.
+    turn: tokio::sync::Mutex<()>,
+    /// Told whenever this process has appended to the outbox.
+    appended: Notify,
 }
 
 /// The steps of this process that somebody may wait for.
@@ -74,10 +93,8 @@ pub(super) struct Steps {
     durable_wait: Duration,
     server: Server,
     keys: Arc<Keys>,
-    tickets: Mutex<Tickets>,
-    /// One wait at a time for each bucket.
-    turns: Vec<tokio::sync::Mutex<()>>,
-    appended: Vec<Notify>,
+    last: AtomicU64,
+    buckets: Vec<Bucket>,
 }
 
 impl Steps {
@@ -92,15 +109,33 @@ impl Steps {
             durable_wait: settings.durable_wait,
             server,
             keys: Arc::clone(keys),
-            tickets: Mutex::default(),
-            turns: (0..keys.buckets()).map(|_| tokio::sync::Mutex::default()).collect(),
-            appended: (0..keys.buckets()).map(|_| Notify::new()).collect(),
+            last: AtomicU64::new(0),
+            buckets: (0..keys.buckets()).map(|_| Bucket::default()).collect(),
         })
+    }
+
+    fn bucket(&self, bucket: u32) -> Option<&Bucket> {
+        self.buckets.get(usize::try_from(bucket).ok()?)
     }
 
     /// Told whenever this process has appended to the outbox of a bucket.
     pub(super) fn appended(&self, bucket: u32) -> Option<&Notify> {
-        self.appended.get(bucket as usize)
+        self.bucket(bucket).map(|bucket| &bucket.appended)
+    }
+
+    /// The relay of this process looks into the outbox of a bucket.
+    pub(super) fn read(&self, bucket: u32) {
+        if let Some(bucket) = self.bucket(bucket) {
+            bucket.waiting.lock().read_at = Some(Instant::now());
+        }
+    }
+
+    /// The queue has these entries of a bucket.
+    pub(super) fn acknowledged(&self, bucket: u32, entries: &[EntryId]) {
+        if let Some(bucket) = self.bucket(bucket).filter(|_| self.durability == Durability::Queued) {
+            bucket.waiting.lock().acknowledge(entries);
+            bucket.closed.notify_waiters();
+        }
     }
 
     /// The position of a step that was made now, or of one that is repeated.
@@ -110,90 +145,79 @@ impl Steps {
             Durability::Replicated { .. } => true,
             Durability::Queued => step.entry.is_some(),
         };
-        if !is_waited_for {
-            return Position::default();
+        let Some(bucket) = self.bucket(step.bucket).filter(|_| is_waited_for) else { return Position::default() };
+        let mut waiting = bucket.waiting.lock();
+        if let Some(ticket) = waiting.ticket_of(&step) {
+            return Position(ticket);
         }
-        let mut tickets = self.tickets.lock();
-        if let Some(ticket) = step.trace.as_ref().and_then(|trace| tickets.by_trace.get(trace)) {
-            return Position(*ticket);
+        let number = self.last.fetch_add(1, Ordering::Relaxed) + 1;
+        let ticket = number << BUCKET_BITS | u64::from(step.bucket);
+        if waiting.open(ticket, step) {
+            bucket.hurry.notify_one();
         }
-        tickets.last += 1;
-        let ticket = tickets.last;
-        if let Some(trace) = &step.trace {
-            tickets.by_trace.insert(trace.clone(), ticket);
-        }
-        tickets.open.insert(ticket, step);
         Position(ticket)
     }
 
     /// See [`crate::ports::cache::Cache::durable`].
-    pub(super) async fn durable(&self, position: Position) -> Result<(), String> {
-        let mine: Vec<(u64, u32)> = {
-            let tickets = self.tickets.lock();
-            tickets.open.range(..=position.0).map(|(ticket, step)| (*ticket, step.bucket)).collect()
-        };
-        let buckets: BTreeSet<u32> = mine.iter().map(|(_, bucket)| *bucket).collect();
-        try_join_all(buckets.into_iter().map(|bucket| self.settle(bucket, position.0))).await?;
-        let tickets = self.tickets.lock();
-        if tickets.lost.contains(&position.0) || mine.iter().any(|(ticket, _)| tickets.lost.contains(ticket)) {
-            return Err("the bucket has lost the step".into());
+    pub(super) async fn durable(&self, Position(ticket): Position) -> Result<(), String> {
+        // The remainder is below a number of 32 bits.
+        let number = (ticket % u64::from(BUCKETS_MAX)) as u32;
+        let Some(bucket) = self.bucket(number) else { return Ok(()) };
+        let deadline = Instant::now() + self.durable_wait;
+        loop {
+            let closed = bucket.closed.notified();
+            if !bucket.waiting.lock().is_open(ticket)? {
+                return Ok(());
+            }
+            tokio::select! {
+                () = closed => {}
+                _turn = bucket.turn.lock() => self.watch(bucket, &self.keys.of_bucket(number), ticket, deadline).await?,
+            }
         }
-        Ok(())
     }
 
-    /// Waits until no step of the bucket up to this one is open.
-    async fn settle(&self, bucket: u32, up_to: u64) -> Result<(), String> {
-        let deadline = Instant::now() + self.durable_wait;
-        let Some(turn) = self.turns.get(bucket as usize) else { return Ok(()) };
+    /// Looks for the bucket's steps until this one is closed.
+    async fn watch(&self, bucket: &Bucket, keys: &BucketKeys, ticket: u64, deadline: Instant) -> Result<(), String> {
+        let is_own = bucket.waiting.lock().read_at.is_some_and(|at| at.elapsed() < READ_EVERY_MAX);
+        let mut pause = if is_own { OWN_WAIT } else { QUEUED_WAIT };
         loop {
-            {
-                let _turn = turn.lock().await;
-                let open: Vec<(u64, Step)> = {
-                    let tickets = self.tickets.lock();
-                    let open = tickets.open.iter().filter(|(_, step)| step.bucket == bucket);
-                    open.take(LOOKED_FOR_MAX).map(|(ticket, step)| (*ticket, step.clone())).collect()
-                };
-                if open.first().is_none_or(|(ticket, _)| *ticket > up_to) {
-                    return Ok(());
-                }
-                self.look(&self.keys.of_bucket(bucket), &open).await?;
+            let closed = bucket.closed.notified();
+            if !bucket.waiting.lock().is_open(ticket)? {
+                return Ok(());
             }
             if self.durability == Durability::Queued {
                 if Instant::now() > deadline {
                     return Err(format!("the relay has not taken the event within {:?}", self.durable_wait));
                 }
-                tokio::time::sleep(QUEUED_WAIT).await;
+                tokio::select! {
+                    () = closed => continue,
+                    () = bucket.hurry.notified() => {}
+                    () = sleep(pause) => pause = (pause * 2).min(QUEUED_WAIT_MAX.max(pause)),
+                }
             }
+            let open = bucket.waiting.lock().first(LOOKED_FOR_MAX);
+            self.look(bucket, keys, &open).await?;
         }
     }
 
     /// Looks once for these steps and closes those that are safe or lost.
-    async fn look(&self, keys: &BucketKeys, open: &[(u64, Step)]) -> Result<(), String> {
-        let traced: Vec<&(u64, Step)> = open.iter().filter(|(_, step)| step.trace.is_some()).collect();
-        let traces: Vec<&str> = traced.iter().filter_map(|(_, step)| step.trace.as_deref()).collect();
+    async fn look(&self, bucket: &Bucket, keys: &BucketKeys, open: &[(u64, Step)]) -> Result<(), String> {
+        let traces: Vec<&str> = open.iter().filter_map(|(_, step)| step.trace.as_deref()).collect();
         let (there, first) = self.traces(keys, &traces).await?;
         let is_taken = |step: &Step| match (&first, &step.entry) {
             (Some(first), Some(entry)) => entry < first,
             _ => true,
         };
-        let is_safe = |step: &Step| self.durability != Durability::Queued || is_taken(step);
-        let mut tickets = self.tickets.lock();
+        let mut there = there.into_iter();
+        let mut waiting = bucket.waiting.lock();
         for (ticket, step) in open {
-            let place = traced.iter().position(|(traced, _)| traced == ticket);
-            let is_lost = place.is_some_and(|place| there.get(place) == Some(&false));
-            if is_lost || is_safe(step) {
-                tickets.open.remove(ticket);
-                if let Some(trace) = &step.trace {
-                    tickets.by_trace.remove(trace);
-                }
-            }
-            if is_lost {
-                tickets.lost.insert(*ticket);
-                if tickets.lost.len() > LOST_MAX {
-                    tickets.lost.pop_first();
-                }
+            let is_lost = step.trace.is_some() && there.next() == Some(false);
+            if is_lost || self.durability != Durability::Queued || is_taken(step) {
+                waiting.close(*ticket, is_lost);
             }
         }
+        drop(waiting);
+        bucket.closed.notify_waiters();
         Ok(())
     }
 

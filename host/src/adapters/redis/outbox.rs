@@ -99,6 +99,7 @@ impl Outbox for RedisOutbox {
         wait: Duration,
     ) -> Result<Page, Unavailable> {
         let keys = self.keys.of_bucket(lease.bucket);
+        self.steps.read(lease.bucket);
         let from = after.map_or_else(|| "-".into(), |after| format!("({}", told(after)));
         let deadline = Instant::now() + wait;
         let mut pause = LOOK_MIN;
@@ -115,6 +116,10 @@ impl Outbox for RedisOutbox {
             }
             pause = (pause * 2).min(LOOK_MAX);
         }
+    }
+
+    fn acknowledged(&self, lease: BucketLease, entries: &[EntryId]) {
+        self.steps.acknowledged(lease.bucket, entries);
     }
 
     async fn remove(&self, lease: BucketLease, up_to: &EntryId) -> Result<bool, Unavailable> {
