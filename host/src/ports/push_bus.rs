@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 use crate::domain::PushMessage;
 
 /// The bus cannot take or give messages now.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[error("the push bus is unavailable: {0}")]
 pub struct Unavailable(pub String);
 

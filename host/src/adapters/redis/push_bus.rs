@@ -5,6 +5,8 @@
 //! failover may deliver a message twice, which its key tells. Bound: `push_capacity` for what waits for the hub: beyond it
 //! publishing here waits, and at sixteen times as much the messages of others are dropped and counted.
 
+mod sender;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,12 +14,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use redis::aio::ConnectionManager;
 use redis::cluster_async::ClusterConnection;
 use redis::{ProtocolVersion, PushInfo, PushKind, RedisError, Value};
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
+use self::sender::{Link, Parcel};
 use super::super::embedded::stable_hash;
 use super::Settings;
 use super::server::{self, within};
@@ -33,21 +35,15 @@ const SUBSCRIBE_PAUSE: Duration = Duration::from_millis(50);
 
 /// Carries pushes between processes.
 pub struct RedisPushBus {
-    link: Link,
+    line: mpsc::Sender<Parcel>,
     prefix: String,
     channels: u32,
-    call_timeout: Duration,
     inbox: Arc<Inbox>,
     /// What has arrived and waits for the hub, until somebody subscribes.
     arrived: Mutex<Option<mpsc::Receiver<PushMessage>>>,
     /// What runs until this is dropped.
     tasks: Mutex<Vec<JoinHandle<()>>>,
     capacity: usize,
-}
-
-enum Link {
-    Single(ConnectionManager),
-    Cluster(ClusterConnection),
 }
 
 /// Where the connections leave what arrives. They must not wait.
@@ -111,15 +107,16 @@ impl RedisPushBus {
         });
         let names: Vec<String> = (0..settings.channels).map(|channel| name(&settings.prefix, channel)).collect();
         let link = within(settings.connect_timeout, connect(settings, Arc::clone(&inbox), &names)).await?;
-        let tasks = match &link {
+        let mut tasks = match &link {
             Link::Single(_) => Vec::new(),
             Link::Cluster(link) => vec![tokio::spawn(stay_subscribed(link.clone(), Arc::clone(&inbox), names))],
         };
+        let (line, waiting) = sender::line();
+        tasks.push(tokio::spawn(sender::send(link, waiting, settings.prefix.clone(), settings.call_timeout)));
         Ok(Self {
-            link,
+            line,
             prefix: settings.prefix.clone(),
             channels: settings.channels.max(1),
-            call_timeout: settings.call_timeout,
             inbox,
             arrived: Mutex::new(Some(arrived)),
             tasks: Mutex::new(tasks),
@@ -136,26 +133,6 @@ impl RedisPushBus {
     fn channel_of(&self, room: RoomId) -> u32 {
         // The remainder is below a number of 32 bits.
         (stable_hash(&room.0.to_le_bytes()) % u64::from(self.channels)) as u32
-    }
-
-    async fn send(&self, channel: u32, messages: &[PushMessage]) -> Result<(), Unavailable> {
-        let encoded = postcard::to_stdvec(messages);
-        let encoded = encoded.map_err(|error| Unavailable(format!("the pushes cannot be encoded: {error}")))?;
-        let sent = async {
-            match &self.link {
-                Link::Single(link) => {
-                    let mut cmd = redis::cmd("PUBLISH");
-                    cmd.arg(name(&self.prefix, channel)).arg(encoded);
-                    cmd.exec_async(&mut link.clone()).await
-                }
-                Link::Cluster(link) => {
-                    let mut cmd = redis::cmd("SPUBLISH");
-                    cmd.arg(name(&self.prefix, channel)).arg(encoded);
-                    cmd.exec_async(&mut link.clone()).await
-                }
-            }
-        };
-        within(self.call_timeout, sent).await.map_err(Unavailable)
     }
 }
 
@@ -211,10 +188,10 @@ impl PushBus for RedisPushBus {
         for message in messages {
             by_channel.entry(self.channel_of(message.room_id)).or_default().push(message);
         }
-        for (channel, messages) in by_channel {
-            self.send(channel, &messages).await?;
-        }
-        Ok(())
+        let stopped = || Unavailable("the push bus has stopped".into());
+        let (sent, answer) = oneshot::channel();
+        self.line.send(Parcel { messages: by_channel, sent }).await.map_err(|_| stopped())?;
+        answer.await.unwrap_or_else(|_| Err(stopped()))
     }
 
     fn subscribe(&self) -> mpsc::Receiver<PushMessage> {
