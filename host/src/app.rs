@@ -108,6 +108,7 @@ impl App {
             deliveries: self.backends.db.clone(),
             clock: self.backends.clock.clone(),
             ladder: Ladder::new(self.config.settle.retry_waits_ms.iter().copied().map(Duration::from_millis).collect()),
+            lanes: self.backends.settle_lanes(),
         };
         self.backends.spawn_tasks(&tasks, stop);
         tasks.spawn(settle.run(stop.clone()));

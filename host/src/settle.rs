@@ -2,6 +2,7 @@
 //!
 //! Every plugin that consumes topics has one worker, and so have the host's own transfers. A worker takes a batch from the queue, hands
 //! it to its consumer, sets aside what could not be consumed (for another try, or for an operator), and only then commits the offsets.
+//! Over a network a worker has several batches of different partitions under way at once.
 //! A crash between any two of these steps delivers the batch again; nothing is lost, and posting it again changes nothing.
 //!
 //! One bad message holds nobody up: it waits in the database for its next try, by a ladder of waits, and the last try makes it a dead
@@ -9,6 +10,7 @@
 
 mod consume;
 mod ladder;
+mod lanes;
 mod worker;
 
 use std::collections::HashMap;
@@ -49,6 +51,9 @@ pub struct Settle {
     pub clock: Arc<dyn Clock>,
     /// How long to wait before each try.
     pub ladder: Ladder,
+    /// How many batches of a group are consumed at the same time, 1 or more; each takes other partitions. It helps where batches wait
+    /// for a network, and hurts where one writer is all there is.
+    pub lanes: usize,
 }
 
 /// A group that is being consumed.

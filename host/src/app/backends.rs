@@ -65,6 +65,14 @@ impl Backends {
         }
     }
 
+    /// How many batches of a group are settled at the same time.
+    pub(super) fn settle_lanes(&self) -> usize {
+        match &self.kind {
+            Kind::Embedded(_) => 1,
+            Kind::Distributed(_) => distributed::SETTLE_LANES,
+        }
+    }
+
     /// Starts what the backends need to be done for them.
     pub(super) fn spawn_tasks(&self, tasks: &TaskTracker, stop: &CancellationToken) {
         if let Kind::Distributed(distributed) = &self.kind {

@@ -83,6 +83,7 @@ pub struct Distributed {
     pub kafka_delivery_timeout_ms: u64,
     pub postgres_url: String,
     pub postgres_connections_max: u32,
+    pub postgres_migration_lock: bool,
 }
 
 /// `[embedded]`

@@ -5,11 +5,16 @@
 
 use std::collections::BTreeMap;
 
+use futures::stream::{self, TryStreamExt};
+
 use crate::domain::{Account, Amount, ContentDigest, Entry, Event, EventId, Outcome, Overflow, Part, Posting, UserId};
 use crate::ports::cache::Settled;
 use crate::ports::db::{self, PostResult};
 
 use super::{Balance, Error, Ledger};
+
+/// Releases of one batch that are under way at the same time; a cache across the network answers them in one go.
+const RELEASES_AT_ONCE: usize = 128;
 
 /// What became of a void.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,11 +66,16 @@ impl Ledger {
                 settled.entry(account).or_default();
             }
         }
-        for (account, settled) in settled {
+        let releases = settled.into_iter().map(|(account, settled)| {
             report_overdraft(account, settled);
-            let released = events.get(&account).map_or(&[][..], Vec::as_slice);
-            self.cache.release(account, released, settled).await?;
-        }
+            Ok((account, events.remove(&account).unwrap_or_default(), settled))
+        });
+        // They are of different accounts, so it does not matter which comes first.
+        stream::iter(releases)
+            .try_for_each_concurrent(RELEASES_AT_ONCE, |(account, released, settled)| async move {
+                self.cache.release(account, &released, settled).await
+            })
+            .await?;
         Ok(posted.results)
     }
 

@@ -3,16 +3,19 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::future::join_all;
 use tokio_util::sync::CancellationToken;
 
-use super::Settle;
 use super::consume::Consumer;
+use super::{Settle, lanes};
 use crate::plugin::Verdict;
 use crate::ports::db::{self, DeadLetter, Retry};
 use crate::ports::queue::{self, Delivery, Offsets};
 
 /// Events of one batch, as the interface of plugins promises.
 const BATCH_MAX: usize = 1_000;
+/// Fewer events than that are not worth a lane: a transaction has its price, however small it is.
+const LANE_LEN_MIN: usize = 100;
 /// How long to wait for the first event of a batch.
 const POLL_WAIT: Duration = Duration::from_millis(250);
 /// How often tries that are due are looked for.
@@ -54,11 +57,11 @@ impl Worker {
             }
             let polled = tokio::select! {
                 () = shutdown.cancelled() => return,
-                polled = self.source.poll(BATCH_MAX, POLL_WAIT) => polled,
+                polled = self.source.poll(BATCH_MAX * self.settle.lanes.max(1), POLL_WAIT) => polled,
             };
             match polled {
-                Ok(batch) if batch.is_empty() => {}
-                Ok(batch) => self.settle_batch(batch, &shutdown).await,
+                Ok(polled) if polled.is_empty() => {}
+                Ok(polled) => self.settle_polled(polled, &shutdown).await,
                 Err(error) => {
                     tracing::warn!(group = %self.group, %error, "cannot read the queue");
                     pause(BACKEND_WAIT, &shutdown).await;
@@ -67,37 +70,61 @@ impl Worker {
         }
     }
 
-    /// Deals with a batch, however often that takes. Its offsets are committed only once everything in it is dealt with.
-    async fn settle_batch(&mut self, batch: Vec<Delivery>, shutdown: &CancellationToken) {
-        let mut offsets = Offsets::new();
-        for delivery in &batch {
-            let next = offsets.entry(delivery.partition).or_default();
-            *next = (*next).max(delivery.offset.saturating_add(1));
+    /// Deals with what was polled, however often that takes. Offsets are committed only where everything before them is dealt with.
+    async fn settle_polled(&mut self, polled: Vec<Delivery>, shutdown: &CancellationToken) {
+        let worth = polled.len().div_ceil(LANE_LEN_MIN);
+        let lanes = lanes::divide(polled, self.settle.lanes.min(worth)).into_iter();
+        let settled = join_all(lanes.map(|lane| self.settle_lane(lane, shutdown))).await;
+        // Lanes have no partition in common.
+        let offsets: Offsets = settled.into_iter().flatten().collect();
+        if offsets.is_empty() {
+            return;
         }
+        if let Err(error) = self.source.commit(offsets).await {
+            tracing::warn!(group = %self.group, %error, "offsets are not committed; what was polled will be delivered again");
+        }
+    }
+
+    /// Deals with a lane, one batch after the other, and gives the offsets up to which it came.
+    async fn settle_lane(&self, lane: Vec<Delivery>, shutdown: &CancellationToken) -> Offsets {
+        let mut offsets = Offsets::new();
+        let mut lane = lane.into_iter();
+        loop {
+            let batch: Vec<Delivery> = lane.by_ref().take(BATCH_MAX).collect();
+            let ends: Vec<(u32, u64)> = batch.iter().map(|d| (d.partition, d.offset.saturating_add(1))).collect();
+            if batch.is_empty() || !self.settle_batch(batch, shutdown).await {
+                return offsets;
+            }
+            for (partition, end) in ends {
+                let next = offsets.entry(partition).or_default();
+                *next = end.max(*next);
+            }
+        }
+    }
+
+    /// Whether a batch was dealt with before the worker was told to stop.
+    async fn settle_batch(&self, batch: Vec<Delivery>, shutdown: &CancellationToken) -> bool {
         let tried = batch.into_iter().map(|delivery| Tried { delivery, attempt: 1 });
         let (readable, unreadable): (Vec<Tried>, Vec<Tried>) = tried.partition(|tried| tried.delivery.fault.is_none());
         let aside =
             if readable.is_empty() { Some(SetAside::default()) } else { self.consume(&readable, shutdown).await };
-        let Some(mut aside) = aside else { return };
+        let Some(mut aside) = aside else { return false };
         aside.dead.extend(unreadable.iter().map(|tried| {
             let fault = tried.delivery.fault.clone().unwrap_or_default();
             self.dead_letter(tried, format!("it cannot be read: {fault}"))
         }));
         loop {
             match self.set_aside(&aside).await {
-                Ok(()) => break,
+                Ok(()) => return true,
                 Err(error) if shutdown.is_cancelled() => {
                     tracing::warn!(group = %self.group, %error, "stopping with a batch that will be delivered again");
-                    return;
+                    return false;
                 }
                 Err(error) => {
                     tracing::warn!(group = %self.group, %error, "cannot set events aside");
                     pause(BACKEND_WAIT, shutdown).await;
                 }
             }
-        }
-        if let Err(error) = self.source.commit(offsets).await {
-            tracing::warn!(group = %self.group, %error, "offsets are not committed; the batch will be delivered again");
         }
     }
 

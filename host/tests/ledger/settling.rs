@@ -143,6 +143,7 @@ impl Settling {
             deliveries: Arc::new(Faulty { db: house.db.clone(), faults: AtomicU32::new(faults) }),
             clock: Arc::new(SystemClock),
             ladder: Ladder::new(vec![Duration::from_millis(1)]),
+            lanes: 3,
         };
         let stop = CancellationToken::new();
         let task = tokio::spawn(settle.run(stop.clone()));
@@ -243,6 +244,7 @@ async fn what_cannot_be_read_becomes_a_dead_letter_without_being_consumed() {
     transfer(&house, 7).await;
     let settling = Settling::start_torn(&house, &dir, 0, 0, 1).await;
     until("its neighbour", async || house.settled(ANNA).await == 93).await;
+    until("the dead letter", async || letters(&house).await.len() == 1).await;
     let letter = letters(&house).await.remove(0);
     assert_eq!((letter.reason.as_str(), letter.attempts), ("it cannot be read: torn", 1));
     settling.stop().await;

@@ -19,6 +19,9 @@ const PUBLISH_MARGIN: Duration = Duration::from_secs(2);
 /// How long to wait for replicas, if the durability asks for them.
 const REPLICAS_WAIT: Duration = Duration::from_secs(1);
 
+/// Batches of one plugin that a process settles at once: while one waits for PostgreSQL's disk, others are prepared or released.
+pub(super) const SETTLE_LANES: usize = 4;
+
 /// What has to be asked and closed.
 pub(super) struct Distributed {
     pub(super) process: String,
@@ -103,6 +106,7 @@ fn postgres_settings(keys: &config::Distributed) -> postgres::Settings {
     postgres::Settings {
         connections_max: keys.postgres_connections_max,
         plugin_connections_max: (keys.postgres_connections_max / 4).max(1),
+        migration_lock: keys.postgres_migration_lock,
         ..postgres::Settings::new(&keys.postgres_url)
     }
 }
