@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: every speed that the documents claim, measured in one run on this machine, beside its limit.
 
+mod distributed;
 mod load;
 mod micro;
 
@@ -12,8 +13,9 @@ use crate::server::interrupts;
 use crate::workspace::Workspace;
 use crate::{demo, plugins};
 
-/// What can be measured alone, in the order of the table: `http` is load on a server from outside, the others are `host/benches`.
-const GROUPS: [&str; 5] = ["http", "engine", "recovery", "rooms", "viewers"];
+/// What can be measured alone, in the order of the table: `http` is load on a server from outside, `distributed` the same and more over
+/// real Redis, Kafka and PostgreSQL, the others are `host/benches`.
+const GROUPS: [&str; 6] = ["http", "distributed", "engine", "recovery", "rooms", "viewers"];
 
 /// Options of `cargo xtask bench`.
 #[derive(Debug, clap::Args)]
@@ -21,7 +23,7 @@ pub(crate) struct Args {
     /// Seconds of each run of load.
     #[arg(long, default_value_t = 10)]
     duration: u32,
-    /// Only these groups: http, engine, recovery, rooms, viewers.
+    /// Only these groups: http, distributed, engine, recovery, rooms, viewers.
     groups: Vec<String>,
 }
 
@@ -57,6 +59,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<()> {
         println!("== {group}");
         let measured = match *group {
             "http" => load::measure(workspace, &program, &plugins, args.duration, &mut reports),
+            "distributed" => distributed::measure(workspace, &program, &plugins, args.duration, &mut reports),
             other => micro::measure(workspace, other),
         };
         match measured {

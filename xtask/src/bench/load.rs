@@ -15,12 +15,14 @@ use greenroom_services::progress;
 const SERVER_ENV: [(&str, &str); 2] =
     [("GREENROOM_RATE_LIMITS_USER_PER_SECOND", "0"), ("GREENROOM_LOG_FILTER", "warn")];
 
-/// A server gets a fresh data directory for each run.
-struct Site<'a> {
-    workspace: &'a Workspace,
-    program: &'a Path,
-    plugins: &'a Path,
-    duration: u32,
+/// What every run has in common.
+#[derive(Clone, Copy)]
+pub(super) struct Site<'a> {
+    pub(super) workspace: &'a Workspace,
+    pub(super) program: &'a Path,
+    pub(super) plugins: &'a Path,
+    /// Seconds of load.
+    pub(super) duration: u32,
 }
 
 /// Runs them all; adds each run's full report to `reports`.
@@ -37,7 +39,7 @@ pub(super) fn measure(
     let site = Site { workspace, program, plugins, duration };
     let mut run = |name: &str, args: &[&str]| {
         let report = site.run(args).with_context(|| name.to_owned())?;
-        reports.push(json!({ "name": name, "report": report }));
+        reports.push(named(name, &report));
         Ok::<_, anyhow::Error>(report)
     };
     let bare = run("bare axum", &["--bare", "--duplicates-permille", "0"])?;
@@ -112,36 +114,61 @@ fn latency(paced: &Value, half: u32) -> anyhow::Result<Row> {
 }
 
 impl Site<'_> {
+    /// On bare axum, or on a server with a fresh data directory.
     fn run(&self, args: &[&str]) -> anyhow::Result<Value> {
+        if args.contains(&"--bare") {
+            return self.generate(args, |_| {});
+        }
+        let data_dir = self.workspace.target.join("bench-data");
+        let Self { program, plugins, .. } = *self;
+        let env = SERVER_ENV.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let server = Server::start(&Options {
+            program,
+            plugins,
+            data_dir: &data_dir,
+            listen: "127.0.0.1:0",
+            env: &env,
+            secret: None,
+        })?;
+        let report = self.load(&server, args)?;
+        server.stop()?;
+        Ok(report)
+    }
+
+    /// Puts load on a server that runs.
+    ///
+    /// # Errors
+    /// If that fails, or the audit finds a fault.
+    pub(super) fn load(&self, server: &Server, args: &[&str]) -> anyhow::Result<Value> {
+        self.generate(args, |command| {
+            command.arg("--server").arg(format!("http://{}", server.authority));
+            command.arg("--secret-file").arg(server.secret_file());
+        })
+    }
+
+    fn generate(&self, args: &[&str], target: impl FnOnce(&mut Command)) -> anyhow::Result<Value> {
         println!("-- greenroom bench {}", args.join(" "));
         let file = self.workspace.target.join("bench-run.json");
         let mut command = Command::new(self.program);
         command.args(["bench", "--duration", &self.duration.to_string(), "--json"]).arg(&file).args(args);
-        if args.contains(&"--bare") {
-            progress::run(&mut command)?;
-        } else {
-            let data_dir = self.workspace.target.join("bench-data");
-            let Self { program, plugins, .. } = *self;
-            let env = SERVER_ENV.map(|(key, value)| (key.to_owned(), value.to_owned()));
-            let options =
-                Options { program, plugins, data_dir: &data_dir, listen: "127.0.0.1:0", env: &env, secret: None };
-            let server = Server::start(&options)?;
-            command.arg("--server").arg(format!("http://{}", server.authority));
-            command.arg("--secret-file").arg(server.secret_file());
-            progress::run(&mut command)?;
-            server.stop()?;
-        }
+        target(&mut command);
+        progress::run(&mut command)?;
         let report = std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
         Ok(serde_json::from_slice(&report)?)
     }
 }
 
-fn figure(report: &Value, path: &str) -> anyhow::Result<f64> {
+/// A run's full report, under its name.
+pub(super) fn named(name: &str, report: &Value) -> Value {
+    json!({ "name": name, "report": report })
+}
+
+pub(super) fn figure(report: &Value, path: &str) -> anyhow::Result<f64> {
     report.pointer(path).and_then(Value::as_f64).with_context(|| format!("the report has no {path}"))
 }
 
 #[expect(clippy::float_arithmetic, reason = "a ratio for the eye")]
-fn part(figure: f64, limit: f64) -> f64 {
+pub(super) fn part(figure: f64, limit: f64) -> f64 {
     if limit > 0.0 { figure / limit } else { 0.0 }
 }
 

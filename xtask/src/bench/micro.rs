@@ -1,6 +1,6 @@
 //! The benches in `host/benches`: each prints its rows as lines of JSON, and explains itself on standard error.
 
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use anyhow::Context;
 use serde_json::Value;
@@ -12,13 +12,25 @@ use crate::workspace::{Workspace, cargo};
 ///
 /// # Errors
 /// If it does not build, fails, or prints a line that is no row.
-pub(super) fn measure(workspace: &Workspace, bench: &str) -> anyhow::Result<Vec<Row>> {
+pub(super) fn measure(workspace: &Workspace, name: &str) -> anyhow::Result<Vec<Row>> {
+    let mut command = bench(workspace, name);
+    let output = command.stderr(Stdio::inherit()).output().with_context(|| format!("cannot start the bench {name}"))?;
+    anyhow::ensure!(output.status.success(), "the bench {name} ended with {}", output.status);
+    rows(&String::from_utf8(output.stdout).context("its output is not text")?)
+}
+
+/// The command that builds and runs one; its own arguments come after `--`.
+pub(super) fn bench(workspace: &Workspace, name: &str) -> Command {
     let mut command = cargo();
-    command.current_dir(&workspace.root).args(["bench", "--locked", "--workspace", "--bench", bench]);
-    let output =
-        command.stderr(Stdio::inherit()).output().with_context(|| format!("cannot start the bench {bench}"))?;
-    anyhow::ensure!(output.status.success(), "the bench {bench} ended with {}", output.status);
-    let text = String::from_utf8(output.stdout).context("its output is not text")?;
+    command.current_dir(&workspace.root).args(["bench", "--locked", "--workspace", "--bench", name]);
+    command
+}
+
+/// The rows in what a bench has printed.
+///
+/// # Errors
+/// If a line of JSON is no row.
+pub(super) fn rows(text: &str) -> anyhow::Result<Vec<Row>> {
     text.lines().filter(|line| line.starts_with('{')).map(row).collect()
 }
 

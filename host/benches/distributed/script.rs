@@ -1,0 +1,148 @@
+//! The limit of holds: the hold's script and arguments as the adapter sends them, sent by redis-benchmark.
+//!
+//! One hold is made through the adapter while MONITOR listens, so what is repeated is what is really sent, whatever it looks like. Only
+//! the event id is drawn anew for each call, by redis-benchmark.
+
+use std::process::Command;
+
+use bytes::Bytes;
+use greenroom::adapters::redis as adapter;
+use greenroom::domain::{Account, Amount, AssetType, ContentDigest, EventId, RoomId, UserId};
+use greenroom::ports::cache::{Cache, Hold, HoldResult, Settled};
+use greenroom::ports::outbox::Outbox;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+
+use crate::house::{Goal, Row};
+use crate::place::Place;
+
+const CALLS: u32 = 300_000;
+const CLIENTS: u32 = 64;
+const LEASE_TTL: std::time::Duration = std::time::Duration::from_secs(60);
+/// In the place of these digits redis-benchmark draws others.
+const DRAWN: &str = "000000000000";
+const RANDOM: &str = "__rand_int__";
+const PAYLOAD: &[u8] = br#"{"streamId":"0192f3c1-7d2a-7000-8000-000000000001","giftId":2002,"unit":10,"count":1,"receivers":["5782000000000001"],"shareBps":5000,"pointsRate":1}"#;
+
+pub async fn measure(place: &Place) {
+    let hold = captured(place).await;
+    let (single, pipelined) = (benchmark(place, &hold, 1), benchmark(place, &hold, 16));
+    let row = |name, figure, contains| {
+        Row { name, figure, unit: "/s", limit: None, ratio: None, goal: Goal::None, contains }.print();
+    };
+    row(
+        "hold script, redis-benchmark",
+        single,
+        "the limit of gifts: EVALSHA of the adapter's own hold with its keys and arguments, as one gift outside a combo has them; 64 \
+         connections, no pipelining",
+    );
+    row("hold script, -P 16", pipelined, "the same with 16 requests in each pipeline");
+}
+
+/// The words of a hold, as the adapter sends it.
+async fn captured(place: &Place) -> Vec<Vec<u8>> {
+    let adapter::Redis { cache, outbox, .. } = adapter::open(place.redis_settings()).await.unwrap();
+    for bucket in 0..outbox.buckets() {
+        let lease = outbox.lease(bucket, LEASE_TTL).await.unwrap().unwrap();
+        let page = outbox.read(lease, None, 1, std::time::Duration::ZERO).await.unwrap();
+        assert!(outbox.set_epoch(lease, &page.history).await.unwrap());
+    }
+    let payer = Account { user_id: UserId(1_763_731_000_000_001), asset_type: AssetType(1) };
+    let lease = cache.lease(payer).await.unwrap().unwrap();
+    let settled = Settled { balance: Amount(1_000_000_000_000), version: 1 };
+    assert!(cache.fill(payer, lease, Some(settled), &[]).await.unwrap());
+    // The script is known to the server from here on.
+    hold(&*cache, payer, "0192f3c1-7d2a-7000-8000-111111111111").await;
+    let address = place.redis.strip_prefix("redis://").unwrap().trim_end_matches('/');
+    let mut monitor = BufReader::new(TcpStream::connect(address).await.unwrap());
+    monitor.write_all(b"MONITOR\r\n").await.unwrap();
+    let mut line = String::new();
+    monitor.read_line(&mut line).await.unwrap();
+    assert_eq!(line.trim(), "+OK");
+    hold(&*cache, payer, &format!("0192f3c1-7d2a-7000-8000-{DRAWN}")).await;
+    loop {
+        line.clear();
+        monitor.read_line(&mut line).await.unwrap();
+        let words = words(&line);
+        if words.first().is_some_and(|word| word == b"EVALSHA") && line.contains(&place.name) && line.contains(DRAWN) {
+            return words;
+        }
+    }
+}
+
+async fn hold(cache: &dyn Cache, payer: Account, event_id: &str) {
+    let epoch = cache.epoch(payer.user_id).await.unwrap();
+    let hold = Hold {
+        event_id: EventId::new(event_id).unwrap(),
+        payer,
+        amount: Amount(10),
+        digest: ContentDigest([7; 16]),
+        plugin: "gift".into(),
+        counters: Vec::new(),
+        topic: "gift.sent".into(),
+        room_id: Some(RoomId(1_763_731_000_000_001)),
+        payload: Bytes::from_static(PAYLOAD),
+        now_ms: std::time::UNIX_EPOCH.elapsed().unwrap().as_millis() as u64,
+    };
+    assert!(matches!(cache.hold(hold, epoch).await.unwrap(), HoldResult::Held(..)));
+}
+
+/// The words of a line of MONITOR: `time [db address] "word" "word" …`, with other bytes as `\xNN`.
+fn words(line: &str) -> Vec<Vec<u8>> {
+    let mut bytes = line.bytes();
+    let (mut words, mut word): (Vec<Vec<u8>>, Option<Vec<u8>>) = (Vec::new(), None);
+    while let Some(byte) = bytes.next() {
+        match (&mut word, byte) {
+            (None, b'"') => word = Some(Vec::new()),
+            (None, _) => {}
+            (Some(_), b'"') => words.extend(word.take()),
+            (Some(word), b'\\') => word.push(match bytes.next().unwrap() {
+                b'x' => {
+                    let digits = [bytes.next().unwrap(), bytes.next().unwrap()];
+                    u8::from_str_radix(std::str::from_utf8(&digits).unwrap(), 16).unwrap()
+                }
+                b'n' => b'\n',
+                b'r' => b'\r',
+                b't' => b'\t',
+                b'a' => 7,
+                b'b' => 8,
+                other => other,
+            }),
+            (Some(word), byte) => word.push(byte),
+        }
+    }
+    words
+}
+
+/// Calls a second.
+fn benchmark(place: &Place, hold: &[Vec<u8>], pipeline: u32) -> f64 {
+    use std::os::unix::ffi::OsStringExt;
+    let (host, port) = place.redis.strip_prefix("redis://").unwrap().trim_end_matches('/').split_once(':').unwrap();
+    let mut command = Command::new("redis-benchmark");
+    command.args(["-h", host, "-p", port, "-n", &CALLS.to_string(), "-c", &CLIENTS.to_string()]);
+    command.args(["-P", &pipeline.to_string(), "-r", "1000000000", "--csv"]);
+    for word in hold {
+        // A word of a command line has no zero byte. The script does not look into the event, where they are.
+        let word: Vec<u8> = word.iter().map(|byte| if *byte == 0 { 1 } else { *byte }).collect();
+        command.arg(std::ffi::OsString::from_vec(replaced(&word)));
+    }
+    let output = command.output().expect("redis-benchmark, of the package redis-tools");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && !text.contains("ERR"), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    // "EVALSHA …","57000.00",…: the command may hold commas and quotes, the figures do not.
+    let line = text.lines().last().unwrap_or_default();
+    let figures: Vec<&str> = line.rsplit(',').collect();
+    eprintln!(
+        "redis-benchmark -P {pipeline}: {}",
+        figures.iter().rev().skip(figures.len().saturating_sub(7)).copied().collect::<Vec<_>>().join(",")
+    );
+    figures[6].trim_matches('"').parse().unwrap_or_else(|_| panic!("strange line: {line}"))
+}
+
+fn replaced(word: &[u8]) -> Vec<u8> {
+    let (from, to) = (DRAWN.as_bytes(), RANDOM.as_bytes());
+    match word.windows(from.len()).position(|window| window == from) {
+        Some(at) => [&word[..at], to, &word[at + from.len()..]].concat(),
+        None => word.to_vec(),
+    }
+}

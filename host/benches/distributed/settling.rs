@@ -1,0 +1,104 @@
+//! Settling alone: a backlog of gifts in Kafka, settled by the host's own worker, the plugin's consumer, PostgreSQL and the releases;
+//! beside it the plain statement, and the adapter's statement with all its rows.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use greenroom::adapters::embedded::SystemClock;
+use greenroom::ports::outbox::Outbox;
+use greenroom::ports::queue::Queue;
+use greenroom::relay::{self, Relay};
+use greenroom::settle::{Ladder, Settle};
+use tokio_util::sync::CancellationToken;
+
+use crate::books;
+use crate::house::{Goal, Row, argument};
+use crate::place::Place;
+use crate::stage::{Stage, until};
+
+const LANES: usize = 4;
+
+pub async fn measure(place: &Place) {
+    let gifts = argument("gifts", 80_000);
+    let stage = Stage::open(place).await;
+    let (one, two) = (books::plain(place, 1).await, books::plain(place, 2).await);
+    let (own_one, own_two) = (books::own(&*stage.db, 1).await, books::own(&*stage.db, 2).await);
+    let relaying = CancellationToken::new();
+    let relay = Relay {
+        outbox: stage.outbox.clone(),
+        queue: stage.queue.clone(),
+        clock: Arc::new(SystemClock),
+        settings: relay::Settings { publish_max: Duration::from_millis(100), ..relay::Settings::default() },
+    };
+    let relay = tokio::spawn(relay.run(relaying.clone()));
+    place.age_epochs().await;
+    stage.recharge().await;
+    let uniform = settled(&stage, gifts, false).await;
+    let hot = settled(&stage, gifts / 2, true).await;
+    relaying.cancel();
+    relay.await.unwrap();
+    let row = |name, figure, limit: f64, goal, contains| {
+        Row { name, figure, unit: "/s", limit: Some(limit), ratio: Some(figure / limit), goal, contains }.print();
+    };
+    row(
+        "settling alone",
+        uniform,
+        one,
+        Goal::AtLeast(0.6),
+        "gifts of 1,000 viewers to 20 streamers, waiting in Kafka with open holds in Redis: consumer, books of 5 entries, PostgreSQL, \
+         rankings, releases and offsets; limit: one statement on one connection that inserts 2 records an event for 1,000 events, ON \
+         CONFLICT DO NOTHING, and changes the accounts",
+    );
+    row(
+        "settling, limit on 2 connections",
+        uniform,
+        two,
+        Goal::None,
+        "the same; limit: that statement on two connections at once",
+    );
+    row(
+        "settling, same rows",
+        uniform,
+        own_one,
+        Goal::None,
+        "the same; limit: the host's own statement alone, with the rows and indexes that settling really writes, on one connection",
+    );
+    row("settling, same rows, 2 connections", uniform, own_two, Goal::None, "the same on two connections");
+    row(
+        "settling, one streamer",
+        hot,
+        uniform,
+        Goal::AtLeast(0.9),
+        "all gifts to one streamer of one room; limit: 20 streamers in turn",
+    );
+}
+
+/// Gifts a second, from the moment at which settling was under way.
+async fn settled(stage: &Stage, gifts: usize, is_hot: bool) -> f64 {
+    stage.send(gifts, is_hot).await;
+    until("relayed", async || stage.outbox.backlog().await.unwrap() == 0).await;
+    let stop = CancellationToken::new();
+    let settle = Settle {
+        ledger: stage.ledger.clone(),
+        registry: stage.registry.clone(),
+        queue: stage.queue.clone(),
+        deliveries: stage.db.clone(),
+        clock: Arc::new(SystemClock),
+        ladder: Ladder::new(vec![Duration::from_secs(1)]),
+        lanes: LANES,
+    };
+    let task = tokio::spawn(settle.run(stop.clone()));
+    // Kafka does not say while a group's coordinator is being found.
+    let lag = async || match stage.queue.lag().await {
+        Ok(lags) => lags.values().sum::<u64>(),
+        Err(_) => u64::MAX,
+    };
+    until("settling", async || lag().await < gifts as u64).await;
+    let began = Instant::now();
+    let waiting = lag().await;
+    until("settled", async || lag().await == 0).await;
+    let took = began.elapsed();
+    stop.cancel();
+    task.await.unwrap();
+    waiting as f64 / took.as_secs_f64()
+}

@@ -1,0 +1,186 @@
+//! The distributed mode: gifts over HTTP on one host and latencies across two, over real Redis, Kafka and PostgreSQL, beside what those
+//! reach alone. What needs their clients is in `host/benches/distributed`.
+
+use std::path::Path;
+use std::process::Stdio;
+
+use anyhow::Context;
+use serde_json::Value;
+
+use super::load::{Site, figure, part};
+use super::micro::{bench, rows};
+use super::{Row, load};
+use crate::server::{Options, Server};
+use crate::services::folder;
+use crate::workspace::Workspace;
+use greenroom_services::{Lent, Variable};
+
+/// Who holds it may sign tokens for the bench, which listens on this machine alone.
+const SECRET: &str = "the secret of a bench on this machine";
+const HOSTS: usize = 2;
+
+/// Starts the services, runs them all, and adds each run's full report to `reports`.
+///
+/// # Errors
+/// If a service or a run fails, or an audit finds a fault.
+pub(super) fn measure(
+    workspace: &Workspace,
+    program: &Path,
+    plugins: &Path,
+    duration: u32,
+    reports: &mut Vec<Value>,
+) -> anyhow::Result<Vec<Row>> {
+    let services = Lent::start(&folder(workspace))?;
+    let site = Site { workspace, program, plugins, duration };
+    let stage = Stage { site, services: &services.variables };
+    let mut measured = stage.micro("script", &[])?;
+    let limit =
+        |name: &str| measured.iter().find(|row| row.name == name).and_then(|row| row.figure).context("no limit");
+    let (single, pipelined) = (limit("hold script, redis-benchmark")?, limit("hold script, -P 16")?);
+    for (durability, goal) in [("queued", Some(0.2)), ("cached", Some(0.2))] {
+        let reached = stage.gifts(durability, &["--duplicates-permille", "0"], reports)?;
+        measured.push(row(&format!("gifts over HTTP, {durability}"), reached, single, goal, GIFTS));
+        measured.push(row(
+            &format!("{durability}, limit -P 16"),
+            reached,
+            pipelined,
+            None,
+            "the same; limit: with 16 requests a pipeline",
+        ));
+    }
+    let many = stage.gifts("cached", &["--zipf", "0", "--rooms", "100"], reports)?;
+    let one = stage.gifts("cached", &["--one-room"], reports)?;
+    measured.push(row("one streamer, distributed", one, many, Some(0.9), STREAMER));
+    measured.extend(stage.micro("settling", &[])?);
+    measured.extend(stage.latency()?);
+    Ok(measured)
+}
+
+const GIFTS: &str = "settled in PostgreSQL and audited, by the time from the first request to the last settlement; one host, 64 connections, \
+                     1,000 viewers, 20 rooms by Zipf, a tenth begins combos; an installation older than six minutes; limit: redis-benchmark \
+                     with the same hold script and arguments, 64 connections, no pipelining; all servers and the generator on the same cores";
+const STREAMER: &str =
+    "settled gifts to one streamer in one room, durability `cached`; limit: to 100 streamers in 100 rooms, uniformly";
+
+fn row(name: &str, figure: f64, limit: f64, goal: Option<f64>, contains: &str) -> Row {
+    let ratio = part(figure, limit);
+    Row {
+        name: name.into(),
+        figure: Some(figure),
+        unit: "/s".into(),
+        limit: Some(limit),
+        ratio: Some(ratio),
+        goal: goal.map(|goal| format!(">= {goal}")).unwrap_or_default(),
+        met: goal.map(|goal| ratio >= goal),
+        contains: contains.into(),
+    }
+}
+
+struct Stage<'a> {
+    site: Site<'a>,
+    services: &'a [Variable],
+}
+
+/// A database and a prefix of its own; gone when this is dropped.
+struct Place<'a> {
+    stage: &'a Stage<'a>,
+    name: String,
+    postgres: String,
+    env: Vec<Variable>,
+}
+
+impl Stage<'_> {
+    /// What a task of the bench program prints.
+    fn tell(&self, args: &[&str], more: &[Variable]) -> anyhow::Result<String> {
+        println!("-- cargo bench --bench distributed -- {}", args.join(" "));
+        let mut command = bench(self.site.workspace, "distributed");
+        command.arg("--").args(args).envs(self.services.iter().cloned()).envs(more.iter().cloned());
+        let output = command.stderr(Stdio::inherit()).output().context("cannot start the bench")?;
+        anyhow::ensure!(output.status.success(), "{} ended with {}", args.join(" "), output.status);
+        String::from_utf8(output.stdout).context("its output is not text")
+    }
+
+    fn micro(&self, task: &str, more: &[Variable]) -> anyhow::Result<Vec<Row>> {
+        rows(&self.tell(&[task], more)?)
+    }
+
+    fn place(&self, durability: &str) -> anyhow::Result<Place<'_>> {
+        let name = format!("bench_{}_{}", std::process::id(), now_ms());
+        let text = self.tell(&["open", &name], &[])?;
+        let line = text.lines().find(|line| line.starts_with('{')).context("no place")?;
+        let json: Value = serde_json::from_str(line)?;
+        let at = |service: &str| json.get(service).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let key = |name: &str, value: String| (format!("GREENROOM_{name}"), value);
+        let env = vec![
+            key("DISTRIBUTED_ENABLED", "true".into()),
+            key("DISTRIBUTED_PREFIX", name.clone()),
+            key("DISTRIBUTED_REDIS_URLS", format!("[\"{}\"]", at("redis"))),
+            key("DISTRIBUTED_KAFKA_BROKERS", at("kafka")),
+            key("DISTRIBUTED_POSTGRES_URL", at("postgres")),
+            key("DISTRIBUTED_DURABILITY", durability.into()),
+            // Four for each host, as the page on sizing has it.
+            key("DISTRIBUTED_KAFKA_PARTITIONS", "4".into()),
+            // A bench does not wait long for a cache that starts empty.
+            key("DISTRIBUTED_KAFKA_DELIVERY_TIMEOUT_MS", "3000".into()),
+            key("RATE_LIMITS_USER_PER_SECOND", "0".into()),
+            key("LOG_FILTER", "warn".into()),
+        ];
+        Ok(Place { stage: self, postgres: at("postgres"), name, env })
+    }
+
+    /// Settled gifts a second on one host.
+    fn gifts(&self, durability: &str, args: &[&str], reports: &mut Vec<Value>) -> anyhow::Result<f64> {
+        let place = self.place(durability)?;
+        let server = place.start(1)?;
+        place.age()?;
+        let report = self.site.load(&server, args)?;
+        server.stop()?;
+        reports.push(load::named(&format!("distributed, {durability} {}", args.join(" ")), &report));
+        figure(&report, "/settledPerS")
+    }
+
+    /// Gifts to one host, and what another host and the database see of them.
+    fn latency(&self) -> anyhow::Result<Vec<Row>> {
+        let place = self.place("queued")?;
+        let servers: Vec<Server> = (1..=HOSTS).map(|number| place.start(number)).collect::<Result<_, _>>()?;
+        place.age()?;
+        let secret = servers.first().context("there is no server")?.secret_file();
+        let authorities: Vec<&str> = servers.iter().map(|server| server.authority.as_str()).collect();
+        let more = [
+            ("BENCH_HOSTS".to_owned(), authorities.join(",")),
+            ("BENCH_SECRET_FILE".to_owned(), secret.display().to_string()),
+            ("BENCH_POSTGRES_URL".to_owned(), place.postgres.clone()),
+        ];
+        let measured = self.micro("latency", &more)?;
+        servers.into_iter().try_for_each(Server::stop)?;
+        Ok(measured)
+    }
+}
+
+impl Place<'_> {
+    fn start(&self, number: usize) -> anyhow::Result<Server> {
+        let Site { workspace, program, plugins, .. } = self.stage.site;
+        let data_dir = workspace.target.join(format!("bench-data-{number}"));
+        let (listen, env, secret) = ("127.0.0.1:0", &self.env[..], Some(SECRET));
+        Server::start(&Options { program, plugins, data_dir: &data_dir, listen, env, secret })
+    }
+
+    /// Waits until gifts can be held, and lets the installation be older than it is.
+    fn age(&self) -> anyhow::Result<()> {
+        self.stage.tell(&["age", &self.name], &[]).map(drop)
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        if let Err(error) = self.stage.tell(&["close", &self.name], &[]) {
+            eprintln!("{} is not removed: {error:#}", self.name);
+        }
+    }
+}
+
+/// Tells the places of one run apart.
+fn now_ms() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or_default()
+}
