@@ -24,6 +24,8 @@ mod redis_model;
 mod redis_outbox;
 #[path = "contracts/redis_server.rs"]
 mod redis_server;
+#[path = "contracts/redis_setup.rs"]
+mod redis_setup;
 #[path = "contracts/redis_takeover.rs"]
 mod redis_takeover;
 
