@@ -24,6 +24,7 @@ mod key_space;
 mod keys;
 mod outbox;
 mod push_bus;
+mod rate_limit;
 mod reply;
 mod scripts;
 mod server;
@@ -36,6 +37,7 @@ pub use cache::RedisCache;
 pub use durability::Durability;
 pub use outbox::RedisOutbox;
 pub use push_bus::RedisPushBus;
+pub use rate_limit::RedisRateLimit;
 
 use durability::Steps;
 use keys::Keys;
@@ -130,6 +132,14 @@ pub struct Redis {
     pub outbox: Arc<RedisOutbox>,
     /// The push bus.
     pub push_bus: Arc<RedisPushBus>,
+}
+
+impl Redis {
+    /// A rate of each user over all processes that share the prefix: so many requests in a period, all of which may come at once.
+    #[must_use]
+    pub fn rate_limit(&self, requests_max: u32, period: Duration) -> RedisRateLimit {
+        RedisRateLimit::new(self.cache.server.clone(), Arc::clone(&self.cache.keys), requests_max, period)
+    }
 }
 
 /// Connects. Nobody can hold or commit until a relay has given each bucket its epoch.
