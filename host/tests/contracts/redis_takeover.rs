@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use greenroom::adapters::embedded::SystemClock;
+use greenroom::adapters::embedded::{self, SystemClock};
 use greenroom::adapters::redis::Settings;
 use greenroom::adapters::sqlite::Sqlite;
 use greenroom::domain::{Account, Amount, Entry, Outcome, Part, Posting, UserId};
@@ -12,6 +12,8 @@ use greenroom::ledger::Ledger;
 use greenroom::ports::cache::{Cache, CommitResult, Error, HoldResult, Write};
 use greenroom::ports::db::{Database as _, Ledger as _};
 use greenroom::ports::outbox::Outbox;
+use greenroom::ports::queue::{Offsets, Queue};
+use greenroom::relay::{self, Relay};
 
 use crate::fixture::*;
 use crate::key_space::commit_of;
@@ -87,6 +89,62 @@ async fn a_server_that_starts_again_with_its_data_is_closed_until_a_relay_has_re
     assert!(matches!(known, HoldResult::Replayed(again, _) if again == outcome), "what is known is known");
     assert_eq!(recover(&backend).await, 1);
     assert_open(&backend, payer, 70).await;
+}
+
+/// Asks for a hold until the answer is this one.
+async fn wait_for(cache: &dyn Cache, payer: Account, wanted: HoldResult) {
+    let deadline = std::time::Instant::now() + Duration::from_secs(30);
+    loop {
+        let found = cache.hold_now(hold_of(payer, "new", 1)).await;
+        if matches!(&found, Ok(found) if *found == wanted) {
+            return;
+        }
+        assert!(std::time::Instant::now() < deadline, "never {wanted:?}: {found:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_relay_recovers_a_server_that_starts_again_once_what_it_had_is_settled() {
+    let mut server = RedisServer::start(&["--appendfsync", "always"]).await;
+    let backend = join(&at(&server, &alone())).await;
+    let folder = tempfile::tempdir().unwrap();
+    let journal = embedded::open(embedded::Settings::new(folder.path())).await.unwrap();
+    let settings = relay::Settings {
+        lease_ttl: Duration::from_secs(2),
+        renew_every: Duration::from_millis(500),
+        publish_max: Duration::from_millis(500),
+        ..relay::Settings::default()
+    };
+    let queue = journal.queue.clone();
+    let mut consumer = queue.subscribe("gift", &["gift.sent".into()]).await.unwrap();
+    let relay = Relay { outbox: backend.outbox.clone(), queue, clock: Arc::new(SystemClock), settings };
+    let stop = tokio_util::sync::CancellationToken::new();
+    let relay = tokio::spawn(relay.run(stop.clone()));
+    let (cache, payer) = (&*backend.cache, new_account());
+    wait_for(cache, payer, HoldResult::Miss).await;
+    fill(cache, payer, 100, 1).await;
+    held(cache, hold_of(payer, "a", 30)).await;
+
+    server.kill();
+    server.start_again().await;
+    wait_for(cache, payer, HoldResult::Recovering).await;
+    let delivered = consumer.poll(10, Duration::from_secs(30)).await.unwrap();
+    assert_eq!(delivered[0].event.event_id, event_id("a"), "what it had in its outbox is carried");
+    // Longer than a recovery takes otherwise.
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    wait_for(cache, payer, HoldResult::Recovering).await;
+    // It may have been carried twice: before the end of the server, and after.
+    let mut offsets: Offsets = [(delivered[0].partition, delivered[0].offset + 1)].into();
+    for again in consumer.poll(10, Duration::ZERO).await.unwrap() {
+        offsets.insert(again.partition, again.offset + 1);
+    }
+    consumer.commit(offsets).await.unwrap();
+    wait_for(cache, payer, HoldResult::Miss).await;
+    assert_open(&backend, payer, 70).await;
+    stop.cancel();
+    relay.await.unwrap();
+    journal.close().await.unwrap();
 }
 
 #[tokio::test]

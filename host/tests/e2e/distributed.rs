@@ -210,3 +210,33 @@ async fn a_host_that_is_killed_takes_no_gift_with_it() {
     stays.stop();
     site.close().await;
 }
+
+#[tokio::test]
+async fn the_rate_of_a_user_holds_over_all_hosts() {
+    let mut site = Site::open().await;
+    for (name, value) in &mut site.environment {
+        if *name == "GREENROOM_RATE_LIMITS_USER_PER_SECOND" {
+            *value = "1".to_owned();
+        }
+    }
+    let data = [TempDir::new().unwrap(), TempDir::new().unwrap()];
+    let (a, b) = tokio::join!(site.host(&data[0]), site.host(&data[1]));
+    let (one, other) = (a.viewer(PAYERS[0]), b.viewer(PAYERS[0]));
+    let path = gifts(ROOM);
+    let begun = Instant::now();
+    loop {
+        // A host alone would let one request in a second through, and never sees more than that.
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        let (first, second) =
+            tokio::join!(one.call(Method::GET, &path, Value::Null), other.call(Method::GET, &path, Value::Null));
+        let mut refused = [first, second].into_iter().filter(|(status, _)| *status == StatusCode::TOO_MANY_REQUESTS);
+        if let Some((_, problem)) = refused.next() {
+            assert_eq!(problem["errCode"], 10_007);
+            assert!(refused.next().is_none(), "one of them may come");
+            break;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(60), "two requests at once are never too many");
+    }
+    [a, b].into_iter().for_each(Server::stop);
+    site.close().await;
+}
