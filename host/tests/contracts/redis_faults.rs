@@ -40,12 +40,12 @@ pub(crate) async fn cut(administrator: &mut MultiplexedConnection, database: u8)
 }
 
 /// As a user of the test's own on every node, so that just its connections can be cut.
-pub(crate) async fn as_a_user(settings: Settings) -> (Settings, String) {
+pub(crate) async fn as_a_user(settings: Settings, rights: &[&str]) -> (Settings, String) {
     let user = new_name("user");
     let mut urls = Vec::new();
     for url in &settings.urls {
         let mut acl = redis::cmd("ACL");
-        acl.arg("SETUSER").arg(&user).arg(&["on", ">secret", "~*", "&*", "+@all"]);
+        acl.arg("SETUSER").arg(&user).arg(&["on", ">secret", "~*", "&*", "+@all"]).arg(rights);
         acl.exec_async(&mut administrator(url).await).await.unwrap();
         urls.push(url.replace("redis://", &format!("redis://{user}:secret@")));
     }
@@ -226,7 +226,7 @@ async fn the_scripts_reckon_as_rust_does() {
 #[tokio::test]
 async fn a_commit_is_made_once_in_a_cluster_whose_connections_are_cut() {
     const COMMITS: i64 = 300;
-    let (settings, user) = as_a_user(cluster()).await;
+    let (settings, user) = as_a_user(cluster(), &[]).await;
     let backend = begin(settings).await;
     let shard = new_shard("p");
     let stop = tokio_util::sync::CancellationToken::new();

@@ -12,6 +12,7 @@ use crate::app::Error;
 use crate::config;
 use crate::http::Readiness;
 use crate::ports::outbox::Outbox;
+use crate::ports::rate_limit::RateLimit;
 use crate::relay::{self, Relay};
 
 /// How much longer than Kafka's delivery time-out nothing of a publish arrives: for the way there.
@@ -64,6 +65,10 @@ impl Distributed {
             Box::pin(async move { queue.check().await.map_err(|error| error.to_string()) }) as _
         };
         vec![Readiness { name: "redis", check: Box::new(redis) }, Readiness { name: "kafka", check: Box::new(kafka) }]
+    }
+
+    pub(super) fn user_limit(&self, requests_max: u32, period: Duration) -> Arc<dyn RateLimit> {
+        Arc::new(self.redis.rate_limit(requests_max, period))
     }
 
     pub(super) async fn close(self) {
