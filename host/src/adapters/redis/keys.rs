@@ -65,7 +65,8 @@ impl BucketKeys {
         format!("{}{name}", self.tag)
     }
 
-    /// There as long as the bucket has lost nothing; when it was set, in microseconds.
+    /// There as long as the bucket has lost nothing: `number@history`, the number being when it was set, in microseconds, and the history
+    /// the server's that set it.
     pub(super) fn epoch(&self) -> String {
         self.key("epoch")
     }
