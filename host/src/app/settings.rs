@@ -11,7 +11,6 @@ use crate::http::{self, Rate, State};
 use crate::ledger::Ledger;
 use crate::plugin;
 use crate::push::{self, Hub};
-use crate::telemetry::Metrics;
 use crate::timer::Timers;
 
 /// The period over which rates are counted.
@@ -68,7 +67,8 @@ pub(super) fn http(app: &App) -> Result<Arc<http::App>, Error> {
         hub: app.hub.clone(),
         clock: app.backends.clock.clone(),
         readiness: app.backends.readiness(),
-        metrics: Some(Metrics::install()?),
+        circuits: app.backends.circuits(),
+        metrics: Some(app.metrics.clone()),
     };
     Ok(http::App::new(interface(&app.config)?, state)?)
 }

@@ -17,6 +17,8 @@ mod room;
 mod tests;
 mod timer;
 
+use std::cell::Cell;
+
 use wasmtime::component::{HasSelf, Linker};
 
 use crate::plugin::bindings::{greenroom, wasi};
@@ -44,9 +46,20 @@ pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
 /// The greatest payload of an event, in bytes.
 const PAYLOAD_BYTES_MAX: usize = 16 * 1024;
 
+tokio::task_local! {
+    /// Whether a backend did not answer during this call. What the call then says of its events is no fault of theirs.
+    static OUTAGE: Cell<bool>;
+}
+
+/// Makes a call, and says whether a backend did not answer during it.
+pub(crate) async fn watched<T>(call: impl Future<Output = T>) -> (T, bool) {
+    OUTAGE.scope(Cell::new(false), async { (call.await, OUTAGE.with(Cell::get)) }).await
+}
+
 /// What a plugin is told of a backend that does not answer, and may tell its callers. The backend's own words are for the log: they
 /// may name hosts and tables.
 fn unavailable(what: &str, cause: &str) -> String {
+    let _ = OUTAGE.try_with(|outage| outage.set(true));
     tracing::warn!(cause, "{what} is unavailable");
     format!("{what} does not answer")
 }

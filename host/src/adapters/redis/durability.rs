@@ -84,7 +84,7 @@ impl Steps {
     pub(super) async fn open(settings: &Settings, server: &Server, keys: &Arc<Keys>) -> Result<Self, String> {
         // WAIT holds up its connection, so it has one of its own.
         let server = match settings.durability {
-            Durability::Replicated { .. } => Server::open(settings).await?,
+            Durability::Replicated { .. } => server.another(settings).await?,
             Durability::Cached | Durability::Queued => server.clone(),
         };
         Ok(Self {

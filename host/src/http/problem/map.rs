@@ -49,7 +49,7 @@ impl From<plugin::Error> for Problem {
             E::Timeout { .. } => Problem::new(PLUGIN_TIMEOUT, detail),
             E::Suspended { retry_after, .. } => Problem::new(PLUGIN_SUSPENDED, detail).retry_after(retry_after),
             E::Overloaded { .. } => Problem::new(OVERLOADED, detail).retry_after(SOON),
-            E::NotDurable(cause) => unavailable(&cause),
+            E::NotDurable(cause) | E::Unavailable(cause) => unavailable(&cause),
             E::NoExport { .. } => Problem::new(PLUGIN_FAILED, detail),
         }
     }
@@ -117,7 +117,7 @@ impl From<room::Error> for Problem {
 impl From<db::Error> for Problem {
     fn from(error: db::Error) -> Self {
         match error {
-            db::Error::Unavailable(cause) => unavailable(&cause),
+            db::Error::Unavailable(cause) | db::Error::Busy(cause) => unavailable(&cause),
             db::Error::Refused(cause) => internal(&cause),
         }
     }
