@@ -385,7 +385,7 @@ mod tests {
             .map(|_| {
                 let breaker = Breaker::new(BACKEND);
                 fail(&breaker, now - BACKEND.failing_min);
-                opened(&breaker, now);
+                (1..BACKEND.failures_max).for_each(|_| fail(&breaker, now));
                 breaker.enter_at(|| now).err().expect("open")
             })
             .collect();
