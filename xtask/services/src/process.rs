@@ -24,8 +24,8 @@ const LOG_LINES: usize = 15;
 
 /// A process that was started here, running or not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Process {
-    pub(super) pid: u32,
+pub(crate) struct Process {
+    pub(crate) pid: u32,
     /// When it started, in the kernel's ticks since the boot.
     started: u64,
     boot: String,
@@ -36,7 +36,7 @@ impl Process {
     ///
     /// # Errors
     /// If it cannot start.
-    pub(super) fn start(program: &Command, log: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn start(program: &Command, log: &Path) -> anyhow::Result<Self> {
         let open = || OpenOptions::new().create(true).append(true).open(log);
         let file = open().with_context(|| format!("cannot open {}", log.display()))?;
         let mut detached = Command::new("setsid");
@@ -59,7 +59,7 @@ impl Process {
     }
 
     /// Whether it still runs, and is no other that was given its number.
-    pub(super) fn is_running(&self) -> bool {
+    pub(crate) fn is_running(&self) -> bool {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
         self.is(parse_stat(&stat)) && boot().is_ok_and(|boot| boot == self.boot)
     }
@@ -73,7 +73,7 @@ impl Process {
     ///
     /// # Errors
     /// If it may not.
-    pub(super) fn signal(&self, signal: &str) -> anyhow::Result<()> {
+    pub(crate) fn signal(&self, signal: &str) -> anyhow::Result<()> {
         if !self.is_running() {
             return Ok(());
         }
@@ -88,7 +88,7 @@ impl Process {
     ///
     /// # Errors
     /// If it may not be signalled, or stays even so.
-    pub(super) fn stop(&self, signal: &str, grace: Duration) -> anyhow::Result<()> {
+    pub(crate) fn stop(&self, signal: &str, grace: Duration) -> anyhow::Result<()> {
         let deadline = Instant::now() + grace;
         while Instant::now() < deadline {
             self.signal(signal)?;
@@ -109,7 +109,7 @@ impl Process {
 ///
 /// # Errors
 /// The last one.
-pub(super) fn wait(timeout: Duration, mut ask: impl FnMut() -> anyhow::Result<()>) -> anyhow::Result<()> {
+pub(crate) fn wait(timeout: Duration, mut ask: impl FnMut() -> anyhow::Result<()>) -> anyhow::Result<()> {
     let deadline = Instant::now() + timeout;
     loop {
         match ask() {
@@ -121,7 +121,7 @@ pub(super) fn wait(timeout: Duration, mut ask: impl FnMut() -> anyhow::Result<()
 }
 
 /// The last lines of a log, for an error; empty if there is none.
-pub(super) fn log_end(log: &Path) -> String {
+pub(crate) fn log_end(log: &Path) -> String {
     let mut bytes = Vec::new();
     let read = File::open(log).and_then(|mut file| {
         let len = file.metadata()?.len();

@@ -9,11 +9,11 @@ use crate::progress::{Step, run_quietly};
 
 /// Something that is not on this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Missing {
+pub(crate) struct Missing {
     /// The program, with the version it must have.
-    pub(super) program: &'static str,
+    pub(crate) program: &'static str,
     /// The Debian package that has it.
-    pub(super) package: &'static str,
+    pub(crate) package: &'static str,
 }
 
 /// Debian starts the server of a package that it installs, unless this file forbids it; ours are started by ourselves. Where
@@ -33,7 +33,7 @@ DEBIAN_FRONTEND=noninteractive apt-get --quiet install --yes --no-install-recomm
 ///
 /// # Errors
 /// If something is missing afterwards; with what to install.
-pub(super) fn ensure(look: impl Fn() -> Vec<Missing>) -> anyhow::Result<()> {
+pub(crate) fn ensure(look: impl Fn() -> Vec<Missing>) -> anyhow::Result<()> {
     let missing = look();
     if missing.is_empty() {
         return Ok(());

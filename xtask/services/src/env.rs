@@ -7,18 +7,18 @@ use std::time::Duration;
 
 use anyhow::bail;
 
-use super::place::write;
+use crate::place::write;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A variable's name and value.
-pub(crate) type Variable = (String, String);
+pub type Variable = (String, String);
 
 /// Writes down what is there now, for tools that were not started with the variables.
 ///
 /// # Errors
 /// If it cannot be written.
-pub(super) fn store(folder: &Path, variables: &[Variable]) -> anyhow::Result<()> {
+pub(crate) fn store(folder: &Path, variables: &[Variable]) -> anyhow::Result<()> {
     let sorted: BTreeMap<_, _> = variables.iter().map(|(name, value)| (name, value)).collect();
     write(&folder.join("env.json"), &(serde_json::to_string_pretty(&sorted)? + "\n"))
 }
@@ -27,7 +27,7 @@ pub(super) fn store(folder: &Path, variables: &[Variable]) -> anyhow::Result<()>
 ///
 /// # Errors
 /// If nobody does.
-pub(super) fn check(name: &str, value: &str) -> anyhow::Result<()> {
+pub(crate) fn check(name: &str, value: &str) -> anyhow::Result<()> {
     let places: Vec<&str> = value.split(',').filter_map(place).collect();
     let listens = |place: &&str| {
         let addresses = place.to_socket_addrs().into_iter().flatten();
@@ -49,7 +49,7 @@ fn place(url: &str) -> Option<&str> {
 }
 
 /// A line for a shell.
-pub(super) fn export((name, value): &Variable) -> String {
+pub fn export((name, value): &Variable) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_.,:/@%+=".contains(c);
     if value.chars().all(plain) {
         format!("export {name}={value}")

@@ -12,18 +12,18 @@ const PORTS: Range<u16> = 20_000..32_000;
 
 /// The ports that are spoken for in this run, used or not.
 #[derive(Debug, Default)]
-pub(super) struct Ports {
+pub(crate) struct Ports {
     taken: BTreeSet<u16>,
 }
 
 impl Ports {
     /// Leaves a port to a server that had it before; false if it is spoken for, or somebody else listens on it.
-    pub(super) fn keep(&mut self, port: u16) -> bool {
+    pub(crate) fn keep(&mut self, port: u16) -> bool {
         is_free(port) && self.taken.insert(port)
     }
 
     /// Leaves a port to a server that is using it.
-    pub(super) fn in_use(&mut self, port: u16) {
+    pub(crate) fn in_use(&mut self, port: u16) {
         self.taken.insert(port);
     }
 
@@ -31,7 +31,7 @@ impl Ports {
     ///
     /// # Errors
     /// If there is none.
-    pub(super) fn choose(&mut self) -> anyhow::Result<u16> {
+    pub(crate) fn choose(&mut self) -> anyhow::Result<u16> {
         let random = RandomState::new().hash_one(());
         let port = first_free(random, |port| !self.taken.contains(&port) && is_free(port))
             .with_context(|| format!("no port of {PORTS:?} is free"))?;

@@ -12,7 +12,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 static SPINNERS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
 
 /// One thing that takes a while. Ends when it is dropped.
-pub(crate) struct Step {
+pub struct Step {
     bar: ProgressBar,
     what: String,
     started: Instant,
@@ -20,7 +20,7 @@ pub(crate) struct Step {
 
 impl Step {
     /// Begins with `what`, such as "installing rustc-web".
-    pub(crate) fn start(what: impl Into<String>) -> Self {
+    pub fn start(what: impl Into<String>) -> Self {
         let what = what.into();
         let bar = if std::io::stderr().is_terminal() {
             SPINNERS.add(ProgressBar::new_spinner())
@@ -37,7 +37,7 @@ impl Step {
     }
 
     /// Says what part of it is being done.
-    pub(crate) fn note(&self, part: &str) {
+    pub fn note(&self, part: &str) {
         self.bar.set_message(format!("{}: {part}", self.what));
         if self.bar.is_hidden() {
             eprintln!("{}: {part} …", self.what);
@@ -45,7 +45,7 @@ impl Step {
     }
 
     /// Ends with a line that stays.
-    pub(crate) fn done(self, result: &str) {
+    pub fn done(self, result: &str) {
         self.bar.finish_and_clear();
         SPINNERS.suspend(|| eprintln!("{}: {result} ({:.1?})", self.what, self.started.elapsed()));
     }
@@ -61,7 +61,7 @@ impl Drop for Step {
 ///
 /// # Errors
 /// If it cannot start, or fails.
-pub(crate) fn run(command: &mut Command) -> anyhow::Result<()> {
+pub fn run(command: &mut Command) -> anyhow::Result<()> {
     let status = command.status().with_context(|| format!("cannot start {}", shown(command)))?;
     if !status.success() {
         bail!("{} failed ({status})", shown(command));
@@ -73,7 +73,7 @@ pub(crate) fn run(command: &mut Command) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// If it cannot start, fails, or takes too long; with the end of what it said.
-pub(crate) fn run_quietly(command: &mut Command, timeout: Duration) -> anyhow::Result<String> {
+pub fn run_quietly(command: &mut Command, timeout: Duration) -> anyhow::Result<String> {
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -123,7 +123,7 @@ fn last_lines(text: &str) -> String {
 }
 
 /// The program and its arguments, as one would type them.
-pub(crate) fn shown(command: &Command) -> String {
+pub fn shown(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     words.map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
 }

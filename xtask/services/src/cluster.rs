@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use anyhow::bail;
 
-use super::engine::Engine;
-use super::install::Missing;
-use super::place::{Place, Server};
-use super::process::wait;
-use super::redis::{self, Fsync, call};
+use crate::engine::Engine;
+use crate::install::Missing;
+use crate::place::{Place, Server};
+use crate::process::wait;
 use crate::progress::{Step, run_quietly};
+use crate::redis::{self, Fsync, call};
 
 const NODES: usize = 6;
 const MASTERS: usize = 3;
@@ -22,8 +22,8 @@ const WHOLE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The cluster.
 #[derive(Debug)]
-pub(super) struct Cluster {
-    pub(super) fsync: Fsync,
+pub(crate) struct Cluster {
+    pub(crate) fsync: Fsync,
 }
 
 impl Engine for Cluster {

@@ -1,42 +1,43 @@
 //! Where a service keeps its data, and which of its processes run: `target/services/<name>/`, with `state.json` in it.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 
-use super::ports::Ports;
-use super::process::Process;
+use crate::ports::Ports;
+use crate::process::Process;
 
 /// Programs that were fetched; they are no data, and outlive a purge.
-pub(super) const LIBRARIES: &str = "libs";
+pub(crate) const LIBRARIES: &str = "libs";
 
 /// A service's folder and servers.
 #[derive(Debug)]
-pub(super) struct Place {
-    pub(super) folder: PathBuf,
-    pub(super) servers: Vec<Server>,
+pub(crate) struct Place {
+    pub(crate) folder: PathBuf,
+    pub(crate) servers: Vec<Server>,
 }
 
 /// One server of a service. What it is asked through is kept over restarts, as long as its ports are free.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Server {
+pub(crate) struct Server {
     /// Its folder's name within the service's; empty for the only server of a service.
-    pub(super) name: String,
-    pub(super) port: u16,
+    pub(crate) name: String,
+    pub(crate) port: u16,
     /// For its own kind: a cluster's bus, a Kafka controller. Not used by every service.
-    pub(super) peer_port: u16,
-    pub(super) process: Option<Process>,
+    pub(crate) peer_port: u16,
+    pub(crate) process: Option<Process>,
 }
 
 impl Server {
     /// Whether its process runs.
-    pub(super) fn is_running(&self) -> bool {
+    pub(crate) fn is_running(&self) -> bool {
         self.process.as_ref().is_some_and(Process::is_running)
     }
 
     /// `127.0.0.1:<port>`.
-    pub(super) fn address(&self) -> String {
+    pub(crate) fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
 }
@@ -46,7 +47,7 @@ impl Place {
     ///
     /// # Errors
     /// If it cannot be read.
-    pub(super) fn load(folder: PathBuf) -> anyhow::Result<Self> {
+    pub(crate) fn load(folder: PathBuf) -> anyhow::Result<Self> {
         let file = folder.join("state.json");
         let servers = match std::fs::read(&file) {
             Ok(text) => serde_json::from_slice(&text).with_context(|| format!("cannot read {}", file.display()))?,
@@ -60,7 +61,7 @@ impl Place {
     ///
     /// # Errors
     /// If it cannot be written.
-    pub(super) fn save(&self) -> anyhow::Result<()> {
+    pub(crate) fn save(&self) -> anyhow::Result<()> {
         std::fs::create_dir_all(&self.folder).with_context(|| format!("cannot make {}", self.folder.display()))?;
         write(&self.folder.join("state.json"), &serde_json::to_string_pretty(&self.servers)?)
     }
@@ -69,7 +70,7 @@ impl Place {
     ///
     /// # Errors
     /// If no port is free.
-    pub(super) fn lay_out(&mut self, count: usize, ports: &mut Ports) -> anyhow::Result<()> {
+    pub(crate) fn lay_out(&mut self, count: usize, ports: &mut Ports) -> anyhow::Result<()> {
         if self.servers.len() != count {
             if self.any_running() {
                 bail!("{} servers run in {}, not {count}; stop them first", self.servers.len(), self.folder.display());
@@ -87,27 +88,27 @@ impl Place {
     }
 
     /// Whether all run.
-    pub(super) fn all_running(&self) -> bool {
+    pub(crate) fn all_running(&self) -> bool {
         !self.servers.is_empty() && self.servers.iter().all(Server::is_running)
     }
 
     /// Whether one runs.
-    pub(super) fn any_running(&self) -> bool {
+    pub(crate) fn any_running(&self) -> bool {
         self.servers.iter().any(Server::is_running)
     }
 
     /// A server's own folder.
-    pub(super) fn home(&self, server: &Server) -> PathBuf {
+    pub(crate) fn home(&self, server: &Server) -> PathBuf {
         if server.name.is_empty() { self.folder.clone() } else { self.folder.join(&server.name) }
     }
 
     /// A server's data.
-    pub(super) fn data(&self, server: &Server) -> PathBuf {
+    pub(crate) fn data(&self, server: &Server) -> PathBuf {
         self.home(server).join("data")
     }
 
     /// What a server says.
-    pub(super) fn log(&self, server: &Server) -> PathBuf {
+    pub(crate) fn log(&self, server: &Server) -> PathBuf {
         self.home(server).join("server.log")
     }
 
@@ -115,7 +116,7 @@ impl Place {
     ///
     /// # Errors
     /// If there is none.
-    pub(super) fn only(&self) -> anyhow::Result<&Server> {
+    pub(crate) fn only(&self) -> anyhow::Result<&Server> {
         self.servers.first().with_context(|| format!("no server in {}", self.folder.display()))
     }
 
@@ -123,7 +124,7 @@ impl Place {
     ///
     /// # Errors
     /// If something cannot be removed.
-    pub(super) fn purge(&mut self) -> anyhow::Result<()> {
+    pub(crate) fn purge(&mut self) -> anyhow::Result<()> {
         self.servers.clear();
         let Ok(entries) = std::fs::read_dir(&self.folder) else { return Ok(()) };
         for entry in entries {
@@ -149,11 +150,23 @@ fn new_server(number: usize, count: usize) -> Server {
 ///
 /// # Errors
 /// If it cannot be written.
-pub(super) fn write(file: &Path, text: &str) -> anyhow::Result<()> {
+pub(crate) fn write(file: &Path, text: &str) -> anyhow::Result<()> {
     let new = file.with_extension("new");
     std::fs::write(&new, text)
         .and_then(|()| std::fs::rename(&new, file))
         .with_context(|| format!("cannot write {}", file.display()))
+}
+
+/// Held until it is dropped; another run waits for it.
+///
+/// # Errors
+/// If the folder cannot be made or written to.
+pub(crate) fn lock(folder: &Path) -> anyhow::Result<File> {
+    std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let file = folder.join("lock");
+    let lock = File::create(&file).with_context(|| format!("cannot make {}", file.display()))?;
+    lock.lock().with_context(|| format!("cannot lock {}", file.display()))?;
+    Ok(lock)
 }
 
 #[cfg(test)]

@@ -5,20 +5,20 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 
-use super::install::Missing;
-use super::place::{Place, Server};
-use super::process::{Process, log_end, wait};
+use crate::install::Missing;
+use crate::place::{Place, Server};
+use crate::process::{Process, log_end, wait};
 use crate::progress::Step;
 
 /// A JVM on a busy machine, or a journal that is read again.
 const READY_TIMEOUT: Duration = Duration::from_secs(90);
-const STOP_TIMEOUT: Duration = Duration::from_secs(20);
+pub(crate) const STOP_TIMEOUT: Duration = Duration::from_secs(20);
 /// A server that was killed may leave children behind that hold its data for a moment, so that a first start fails.
 const STARTS_MAX: usize = 5;
 const START_PAUSE: Duration = Duration::from_millis(300);
 
 /// One kind of service.
-pub(super) trait Engine: Send + Sync {
+pub(crate) trait Engine: Send + Sync {
     /// How many servers it is.
     fn servers(&self) -> usize {
         1
@@ -69,7 +69,7 @@ pub(super) trait Engine: Send + Sync {
 ///
 /// # Errors
 /// If it does not; with the log's end.
-pub(super) fn up(engine: &dyn Engine, place: &mut Place, step: &Step) -> anyhow::Result<()> {
+pub(crate) fn up(engine: &dyn Engine, place: &mut Place, step: &Step) -> anyhow::Result<()> {
     engine.prepare(place, step)?;
     for index in 0..place.servers.len() {
         start(engine, place, index)?;
@@ -78,6 +78,16 @@ pub(super) fn up(engine: &dyn Engine, place: &mut Place, step: &Step) -> anyhow:
         wait_ready(engine, place, index)?;
     }
     engine.complete(place, step)
+}
+
+/// Starts one server if it does not run, and waits until it answers; what needs all of them is not looked at.
+///
+/// # Errors
+/// If it does not; with the log's end.
+pub(crate) fn up_one(engine: &dyn Engine, place: &mut Place, index: usize, step: &Step) -> anyhow::Result<()> {
+    engine.prepare(place, step)?;
+    start(engine, place, index)?;
+    wait_ready(engine, place, index)
 }
 
 fn start(engine: &dyn Engine, place: &mut Place, index: usize) -> anyhow::Result<()> {
@@ -123,7 +133,7 @@ fn wait_ready(engine: &dyn Engine, place: &mut Place, index: usize) -> anyhow::R
 ///
 /// # Errors
 /// If one does not end.
-pub(super) fn down(engine: &dyn Engine, place: &mut Place) -> anyhow::Result<()> {
+pub(crate) fn down(engine: &dyn Engine, place: &mut Place) -> anyhow::Result<()> {
     let processes: Vec<&Process> = place.servers.iter().filter_map(|server| server.process.as_ref()).collect();
     for process in &processes {
         process.signal(engine.stop_signal())?;

@@ -6,12 +6,12 @@ use std::time::Duration;
 use crate::progress::run_quietly;
 
 /// For one call of apt; a slow mirror is slow, a dead one is given up.
-pub(crate) const TIMEOUT: Duration = Duration::from_secs(600);
+pub const TIMEOUT: Duration = Duration::from_secs(600);
 const LOOK_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How a package is installed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Privilege {
+pub enum Privilege {
     /// This is root.
     Root,
     /// sudo asks for no password.
@@ -20,7 +20,7 @@ pub(crate) enum Privilege {
 
 impl Privilege {
     /// Looks; none if nothing can be installed.
-    pub(crate) fn look() -> Option<Self> {
+    pub fn look() -> Option<Self> {
         if is_root() {
             return Some(Self::Root);
         }
@@ -28,7 +28,7 @@ impl Privilege {
     }
 
     /// A program that runs with this privilege.
-    pub(crate) fn command(self, program: &str) -> Command {
+    pub fn command(self, program: &str) -> Command {
         match self {
             Self::Root => Command::new(program),
             Self::Sudo => {
@@ -41,19 +41,19 @@ impl Privilege {
 }
 
 /// `apt-get` with its arguments; it asks nothing.
-pub(crate) fn apt(privilege: Privilege, args: &[&str]) -> Command {
+pub fn apt(privilege: Privilege, args: &[&str]) -> Command {
     let mut command = privilege.command("env");
     command.args(["DEBIAN_FRONTEND=noninteractive", "apt-get", "--quiet"]).args(args);
     command
 }
 
 /// Whether this machine has apt.
-pub(crate) fn is_there() -> bool {
+pub fn is_there() -> bool {
     says("apt-get", &["--version"]).is_some()
 }
 
 /// Whether this is root.
-pub(crate) fn is_root() -> bool {
+pub fn is_root() -> bool {
     says("id", &["-u"]).is_some_and(|user| user.trim() == "0")
 }
 

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 
-use super::engine::Engine;
-use super::install::Missing;
-use super::place::{Place, Server, write};
+use crate::engine::Engine;
+use crate::install::Missing;
+use crate::place::{Place, Server, write};
 use crate::progress::{Step, run_quietly};
 
 /// Sharded pub/sub and a cluster's own port came with 7.0.
@@ -19,7 +19,7 @@ const ASK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// When Redis calls `fsync` on its append-only file.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Fsync {
+pub enum Fsync {
     /// After every write, before it is answered.
     Always,
     /// Once a second.
@@ -41,8 +41,8 @@ impl Fsync {
 
 /// The single server.
 #[derive(Debug)]
-pub(super) struct Redis {
-    pub(super) fsync: Fsync,
+pub(crate) struct Redis {
+    pub(crate) fsync: Fsync,
 }
 
 impl Engine for Redis {
@@ -73,7 +73,7 @@ impl Engine for Redis {
 }
 
 /// The programs of Redis, if they are not there or too old.
-pub(super) fn missing() -> Vec<Missing> {
+pub(crate) fn missing() -> Vec<Missing> {
     let says = |program| run_quietly(Command::new(program).arg("--version"), ASK_TIMEOUT).ok();
     let server = says("redis-server").and_then(|line| major(&line)).is_some_and(|major| major >= MAJOR_MIN);
     if server && says("redis-cli").is_some() {
@@ -86,7 +86,7 @@ pub(super) fn missing() -> Vec<Missing> {
 ///
 /// # Errors
 /// If that cannot be written.
-pub(super) fn command(place: &Place, server: &Server, fsync: Fsync, more: &str) -> anyhow::Result<Command> {
+pub(crate) fn command(place: &Place, server: &Server, fsync: Fsync, more: &str) -> anyhow::Result<Command> {
     let file = place.home(server).join("redis.conf");
     write(&file, &(configuration(server, &place.data(server), fsync)? + more))?;
     let mut command = Command::new("redis-server");
@@ -115,7 +115,7 @@ enable-debug-command local
 ///
 /// # Errors
 /// If there is none.
-pub(super) fn ping(server: &Server) -> anyhow::Result<()> {
+pub(crate) fn ping(server: &Server) -> anyhow::Result<()> {
     let answer = call(server, &["PING"])?;
     if answer == "PONG" { Ok(()) } else { bail!("PING was answered with {answer}") }
 }
@@ -124,7 +124,7 @@ pub(super) fn ping(server: &Server) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// If one refuses.
-pub(super) fn set_fsync(place: &Place, fsync: Fsync) -> anyhow::Result<()> {
+pub(crate) fn set_fsync(place: &Place, fsync: Fsync) -> anyhow::Result<()> {
     place
         .servers
         .iter()
@@ -135,7 +135,7 @@ pub(super) fn set_fsync(place: &Place, fsync: Fsync) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// If there is none, or an error.
-pub(super) fn call(server: &Server, command: &[&str]) -> anyhow::Result<String> {
+pub(crate) fn call(server: &Server, command: &[&str]) -> anyhow::Result<String> {
     let mut stream = TcpStream::connect_timeout(&server.address().parse()?, ASK_TIMEOUT)?;
     stream.set_read_timeout(Some(ASK_TIMEOUT))?;
     let words = command.iter().map(|word| format!("${}\r\n{word}\r\n", word.len()));

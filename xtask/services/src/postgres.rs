@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 
-use super::engine::Engine;
-use super::install::Missing;
-use super::place::{Place, Server};
 use crate::apt::is_root;
+use crate::engine::Engine;
+use crate::install::Missing;
+use crate::place::{Place, Server};
 use crate::progress::{Step, run_quietly};
 
 /// User and database.
@@ -31,7 +31,7 @@ const CONNECTIONS_MAX: u32 = 300;
 
 /// The server.
 #[derive(Debug)]
-pub(super) struct Postgres;
+pub(crate) struct Postgres;
 
 impl Engine for Postgres {
     fn missing(&self, _place: &Place) -> Vec<Missing> {

@@ -4,15 +4,15 @@ use std::path::Path;
 
 use clap::ValueEnum;
 
-use super::engine::Engine;
-use super::env::Variable;
-use super::place::Place;
-use super::redis::{Fsync, Redis};
-use super::{cluster, kafka, postgres};
+use crate::engine::Engine;
+use crate::env::Variable;
+use crate::place::{LIBRARIES, Place};
+use crate::redis::{Fsync, Redis};
+use crate::{cluster, kafka, postgres};
 
 /// What can be started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Service {
+pub enum Service {
     /// A single Redis.
     Redis,
     /// A Redis Cluster of three masters with a replica each.
@@ -25,7 +25,7 @@ pub(crate) enum Service {
 
 impl Service {
     /// As it is called on the command line, and its folder.
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Redis => "redis",
             Self::RedisCluster => "redis-cluster",
@@ -35,7 +35,7 @@ impl Service {
     }
 
     /// The environment variable that says where it is.
-    pub(crate) fn variable(self) -> &'static str {
+    pub fn variable(self) -> &'static str {
         match self {
             Self::Redis => "GREENROOM_TEST_REDIS_URL",
             Self::RedisCluster => "GREENROOM_TEST_REDIS_CLUSTER_URLS",
@@ -44,23 +44,24 @@ impl Service {
         }
     }
 
-    fn engine(self, fsync: Fsync) -> Box<dyn Engine> {
+    /// How it is run; `folder` is where the programs of all services of its kind are kept.
+    pub(crate) fn engine(self, folder: &Path, fsync: Fsync) -> Box<dyn Engine> {
         match self {
             Self::Redis => Box::new(Redis { fsync }),
             Self::RedisCluster => Box::new(cluster::Cluster { fsync }),
             Self::Postgres => Box::new(postgres::Postgres),
-            Self::Kafka => Box::new(kafka::Kafka),
+            Self::Kafka => Box::new(kafka::Kafka { libraries: folder.join(LIBRARIES) }),
         }
     }
 }
 
 /// One service on its way up or down.
-pub(super) struct Job {
-    pub(super) service: Service,
-    pub(super) engine: Box<dyn Engine>,
-    pub(super) place: Place,
+pub(crate) struct Job {
+    pub(crate) service: Service,
+    pub(crate) engine: Box<dyn Engine>,
+    pub(crate) place: Place,
     /// Where the environment says that it is, if it is none of ours.
-    pub(super) given: Option<String>,
+    pub(crate) given: Option<String>,
 }
 
 impl Job {
@@ -68,7 +69,7 @@ impl Job {
     ///
     /// # Errors
     /// If what is known of one cannot be read.
-    pub(super) fn all(folder: &Path, fsync: Fsync) -> anyhow::Result<Vec<Self>> {
+    pub(crate) fn all(folder: &Path, fsync: Fsync) -> anyhow::Result<Vec<Self>> {
         Service::value_variants().iter().map(|service| Self::new(folder, *service, fsync)).collect()
     }
 
@@ -76,7 +77,7 @@ impl Job {
     ///
     /// # Errors
     /// If it runs, but what its variable needs cannot be read.
-    pub(super) fn variable(&self) -> anyhow::Result<Option<Variable>> {
+    pub(crate) fn variable(&self) -> anyhow::Result<Option<Variable>> {
         let value = match &self.given {
             Some(value) => value.clone(),
             None if self.place.all_running() => self.engine.url(&self.place)?,
@@ -86,8 +87,9 @@ impl Job {
     }
 
     fn new(folder: &Path, service: Service, fsync: Fsync) -> anyhow::Result<Self> {
-        let place = Place::load(folder.join(service.name()))?;
-        let engine = service.engine(fsync);
+        let folder = folder.join(service.name());
+        let engine = service.engine(&folder, fsync);
+        let place = Place::load(folder)?;
         let own = engine.url(&place).ok();
         // A shell that has taken over the variables of an earlier run means what that run started.
         let given = std::env::var(service.variable()).ok().filter(|value| !value.is_empty());

@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 
-use super::engine::Engine;
-use super::install::Missing;
-use super::place::{LIBRARIES, Place, Server, write};
+use crate::engine::Engine;
+use crate::install::Missing;
+use crate::place::{Place, Server, lock, write};
 use crate::progress::{Step, run_quietly};
 
 /// The newest release that its maker publishes for Java 17.
@@ -30,25 +30,28 @@ const ANSWER_BYTES_MAX: u32 = 16 * 1024 * 1024;
 
 /// The broker.
 #[derive(Debug)]
-pub(super) struct Kafka;
+pub(crate) struct Kafka {
+    /// Where the programs are that were fetched, for all brokers.
+    pub(crate) libraries: PathBuf,
+}
 
 impl Engine for Kafka {
-    fn missing(&self, place: &Place) -> Vec<Missing> {
+    fn missing(&self, _place: &Place) -> Vec<Missing> {
         let mut missing = Vec::new();
         if java_major().is_none_or(|major| major < JAVA_MIN) {
             missing.push(Missing { program: "java, 17 or newer", package: "default-jre-headless" });
         }
         let maven = || run_quietly(Command::new("mvn").arg("--version"), FORMAT_TIMEOUT).is_ok();
-        if !is_fetched(place) && !maven() {
+        if !is_fetched(&self.libraries) && !maven() {
             missing.push(Missing { program: "mvn, which fetches Kafka", package: "maven" });
         }
         missing
     }
 
     fn prepare(&self, place: &Place, step: &Step) -> anyhow::Result<()> {
-        if !is_fetched(place) {
+        if !is_fetched(&self.libraries) {
             step.note(&format!("fetching Kafka {VERSION} with Maven"));
-            fetch(place)?;
+            fetch(&self.libraries)?;
         }
         let server = place.only()?;
         let data = place.data(server);
@@ -57,14 +60,14 @@ impl Engine for Kafka {
         }
         step.note("formatting its storage");
         let file = configure(place, server)?;
-        let mut format = java(place, &["-XX:TieredStopAtLevel=1", "kafka.tools.StorageTool"])?;
+        let mut format = java(place, &self.libraries, &["-XX:TieredStopAtLevel=1", "kafka.tools.StorageTool"])?;
         format.args(["format", "--ignore-formatted", "--cluster-id", &cluster_id()?, "--config"]).arg(file);
         run_quietly(&mut format, FORMAT_TIMEOUT).map(|_| ())
     }
 
     fn command(&self, place: &Place, server: &Server) -> anyhow::Result<Command> {
         let file = configure(place, server)?;
-        let mut command = java(place, &HEAP)?;
+        let mut command = java(place, &self.libraries, &HEAP)?;
         command.args(["-XX:+ExitOnOutOfMemoryError", "kafka.Kafka"]).arg(file);
         Ok(command)
     }
@@ -81,23 +84,24 @@ impl Engine for Kafka {
     }
 }
 
-fn libraries(place: &Place) -> PathBuf {
-    place.folder.join(LIBRARIES)
+fn is_fetched(libraries: &Path) -> bool {
+    std::fs::read_to_string(libraries.join("version")).is_ok_and(|version| version == VERSION)
 }
 
-fn is_fetched(place: &Place) -> bool {
-    std::fs::read_to_string(libraries(place).join("version")).is_ok_and(|version| version == VERSION)
-}
-
-/// Into a folder that gets its name when it is whole.
-fn fetch(place: &Place) -> anyhow::Result<()> {
-    let new = place.folder.join("libs.new");
-    for folder in [&new, &libraries(place)] {
+/// Into a folder that gets its name when it is whole. One at a time: brokers of several tests may need it at once.
+fn fetch(libraries: &Path) -> anyhow::Result<()> {
+    let folder = libraries.parent().context("Kafka's folder has no parent")?;
+    let _lock = lock(folder)?;
+    if is_fetched(libraries) {
+        return Ok(());
+    }
+    let new = folder.join("libs.new");
+    for folder in [&*new, libraries] {
         if folder.exists() {
             std::fs::remove_dir_all(folder).with_context(|| format!("cannot remove {}", folder.display()))?;
         }
     }
-    let project = place.folder.join("pom.xml");
+    let project = folder.join("pom.xml");
     write(&project, &pom())?;
     let mut maven = Command::new("mvn");
     maven.args(["--batch-mode", "--quiet", FETCH_PLUGIN, "-DincludeScope=runtime", "--file"]).arg(&project);
@@ -107,7 +111,7 @@ fn fetch(place: &Place) -> anyhow::Result<()> {
     shell.args(["-c", "exec \"$@\" 1>&2", "sh"]).arg(maven.get_program()).args(maven.get_args());
     run_quietly(&mut shell, FETCH_TIMEOUT)?;
     write(&new.join("version"), VERSION)?;
-    std::fs::rename(&new, libraries(place)).context("cannot put Kafka into place")
+    std::fs::rename(&new, libraries).context("cannot put Kafka into place")
 }
 
 fn pom() -> String {
@@ -129,8 +133,8 @@ fn pom() -> String {
     )
 }
 
-fn java(place: &Place, args: &[&str]) -> anyhow::Result<Command> {
-    let classes = libraries(place).join("*");
+fn java(place: &Place, libraries: &Path, args: &[&str]) -> anyhow::Result<Command> {
+    let classes = libraries.join("*");
     let mut command = Command::new(java_program());
     command.arg("-cp").arg(classes).arg("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn");
     command.arg("-Dorg.slf4j.simpleLogger.showDateTime=true");
