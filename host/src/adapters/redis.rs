@@ -37,6 +37,7 @@ use keys::Keys;
 use server::Server;
 
 use super::guard::{self, Guard};
+use crate::breaker::Breaker;
 
 /// Where Redis is, how it is divided, and what bounds it. Every host that shares a prefix needs the same `prefix`, `buckets` and
 /// `channels`; to change one of these, let the outbox run empty and choose another prefix.
@@ -72,6 +73,8 @@ pub struct Settings {
     pub reconnect_delay_max: Duration,
     /// How long `durable` waits for replicas or the relay; then the durability of a step is not known.
     pub durable_wait: Duration,
+    /// The circuit of the queue, if it has one: nobody waits for a queue that does not answer.
+    pub queue: Option<Arc<Breaker>>,
     /// Channels that the rooms' pushes are divided into, 1 or more.
     pub channels: u32,
     /// Pushes that wait for the hub; then publishing waits. Pushes of other hosts are lost at sixteen times as many.
@@ -98,6 +101,7 @@ impl Settings {
             guard: guard::Settings::default(),
             reconnect_delay_max: Duration::from_secs(1),
             durable_wait: Duration::from_secs(5),
+            queue: None,
             channels: 16,
             push_capacity: 16_384,
         }

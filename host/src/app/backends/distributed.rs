@@ -34,8 +34,9 @@ pub(super) struct Distributed {
 }
 
 pub(super) async fn open(keys: &config::Distributed) -> Result<Backends, Error> {
-    let redis = redis::open(redis_settings(keys)).await?;
     let kafka = Arc::new(kafka::open(kafka_settings(keys)).await?);
+    let queue = Some(Arc::clone(kafka.guard().breaker()));
+    let redis = redis::open(redis::Settings { queue, ..redis_settings(keys) }).await?;
     let db = Postgres::open(postgres_settings(keys)).await?;
     let process = if keys.process.is_empty() { uuid::Uuid::now_v7().to_string() } else { keys.process.clone() };
     let publish_max = Duration::from_millis(keys.kafka_delivery_timeout_ms) + PUBLISH_MARGIN;

@@ -1,8 +1,11 @@
 //! Which error of which module is which problem: the only place that knows both.
 
+use std::num::NonZeroU32;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use axum::http::StatusCode;
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use serde_json::json;
 
 use super::{
@@ -129,9 +132,16 @@ impl From<push::Full> for Problem {
     }
 }
 
+/// One line a second tells of backends that do not answer.
+static TOLD: LazyLock<DefaultDirectRateLimiter> =
+    LazyLock::new(|| RateLimiter::direct(Quota::per_second(NonZeroU32::MIN)));
+
 /// A backend does not answer. Its own words are for the log: they may name hosts.
 pub(in crate::http) fn unavailable(cause: &str) -> Problem {
-    tracing::warn!(cause, "a backend is unavailable");
+    // Each request of an outage has one.
+    if TOLD.check().is_ok() {
+        tracing::warn!(cause, "a backend is unavailable");
+    }
     let detail = "a backend does not answer; repeat the request with the same event id to learn its outcome";
     Problem::new(BACKEND_UNAVAILABLE, detail).retry_after(LATER)
 }
