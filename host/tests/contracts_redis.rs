@@ -9,6 +9,11 @@ mod cache;
 mod fixture;
 #[path = "contracts/key_space.rs"]
 mod key_space;
+#[path = "contracts/outage.rs"]
+mod outage;
+#[path = "faults/proxy.rs"]
+#[allow(dead_code, reason = "the faults of the whole use the rest")]
+mod proxy;
 #[path = "contracts/push_bus.rs"]
 #[macro_use]
 mod push_bus;
