@@ -13,6 +13,7 @@
 
 mod client;
 mod consume;
+mod dead;
 mod names;
 mod offsets;
 mod produce;
@@ -36,6 +37,7 @@ use self::names::Names;
 use self::produce::Publisher;
 use self::topics::Topics;
 use crate::domain::Event;
+use crate::ports::db::DeadLetter;
 use crate::ports::queue::{Consumer, Error, Mark, Queue};
 
 /// Where the brokers are, what the topics are made with, and what bounds the clients.
@@ -223,6 +225,15 @@ impl Queue for KafkaQueue {
         .await?;
         mark.0 = left;
         result.map(|()| mark.0.is_empty())
+    }
+
+    async fn tell_dead(&self, letters: &[DeadLetter]) -> Result<(), Error> {
+        self.topics.make_for_outside(&self.config.names.dead_letters()).await?;
+        let told = self.publisher.tell_dead(letters).await;
+        if told.is_err() {
+            self.topics.look_again();
+        }
+        told
     }
 
     async fn lag(&self) -> Result<BTreeMap<String, u64>, Error> {
