@@ -44,6 +44,9 @@ use durability::Steps;
 use keys::Keys;
 use server::Server;
 
+use super::guard::{self, Guard};
+use crate::breaker::Breaker;
+
 /// Where Redis is, how it is divided, and what bounds it. Every host that shares a prefix needs the same `prefix`, `buckets` and
 /// `channels`; to change one of these, let the outbox run empty and choose another prefix.
 #[derive(Debug, Clone)]
@@ -72,10 +75,14 @@ pub struct Settings {
     pub call_timeout: Duration,
     /// How long connecting to a server may take.
     pub connect_timeout: Duration,
+    /// When Redis counts as away.
+    pub guard: guard::Settings,
     /// The longest time between two tries to connect.
     pub reconnect_delay_max: Duration,
     /// How long `durable` waits for replicas or the relay; then the durability of a step is not known.
     pub durable_wait: Duration,
+    /// The circuit of the queue, if it has one: nobody waits for a queue that does not answer.
+    pub queue: Option<Arc<Breaker>>,
     /// Channels that the rooms' pushes are divided into, 1 or more.
     pub channels: u32,
     /// Pushes that wait for the hub; then publishing waits. Pushes of other hosts are lost at sixteen times as many.
@@ -99,8 +106,10 @@ impl Settings {
             lease_lifetime: Duration::from_secs(5),
             call_timeout: Duration::from_secs(2),
             connect_timeout: Duration::from_secs(2),
+            guard: guard::Settings::default(),
             reconnect_delay_max: Duration::from_secs(1),
             durable_wait: Duration::from_secs(5),
+            queue: None,
             channels: 16,
             push_capacity: 16_384,
         }
@@ -133,6 +142,8 @@ pub struct Redis {
     pub outbox: Arc<RedisOutbox>,
     /// The push bus.
     pub push_bus: Arc<RedisPushBus>,
+    /// The guard of cache and outbox, and that of the push bus, which has connections of its own.
+    pub guards: [Arc<Guard>; 2],
 }
 
 impl Redis {
@@ -157,12 +168,14 @@ pub async fn open(settings: Settings) -> Result<Redis, Error> {
     if settings.prefix.contains(['{', '}']) {
         return Err(Error::Settings("redis: the prefix may not contain { or }"));
     }
-    let server = Server::open(&settings).await.map_err(Error::Unavailable)?;
+    let guards = [Guard::new("redis", settings.guard), Guard::new("redis-push", settings.guard)];
+    let [guard, push_guard] = &guards;
+    let server = Server::open(&settings, guard).await.map_err(Error::Unavailable)?;
     setup::check(&server).await?;
-    let push_bus = RedisPushBus::open(&settings).await.map_err(Error::Unavailable)?;
+    let push_bus = RedisPushBus::open(&settings, push_guard).await.map_err(Error::Unavailable)?;
     let keys = Arc::new(Keys::new(&settings.prefix, settings.buckets));
     let steps = Arc::new(Steps::open(&settings, &server, &keys).await.map_err(Error::Unavailable)?);
     let outbox = RedisOutbox::new(server.clone(), Arc::clone(&keys), Arc::clone(&steps));
     let cache = RedisCache::new(server, keys, steps, settings);
-    Ok(Redis { cache: Arc::new(cache), outbox: Arc::new(outbox), push_bus: Arc::new(push_bus) })
+    Ok(Redis { cache: Arc::new(cache), outbox: Arc::new(outbox), push_bus: Arc::new(push_bus), guards })
 }

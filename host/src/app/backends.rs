@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use super::Error;
 use crate::adapters::embedded::Embedded;
+use crate::breaker::Breaker;
 use crate::config::Config;
 use crate::http::Readiness;
 use crate::ledger::Reconciler;
@@ -81,7 +82,9 @@ impl Backends {
             let db = db.clone();
             Box::pin(async move { db.ping().await.map_err(|error| error.to_string()) }) as _
         };
-        let mut all = vec![Readiness { name: "database", check: Box::new(database) }];
+        // Gifts of cached accounts go on without the database that hosts share.
+        let is_needed = matches!(self.kind, Kind::Embedded(_));
+        let mut all = vec![Readiness { name: "database", is_needed, check: Box::new(database) }];
         all.extend(match &self.kind {
             Kind::Embedded(embedded) => embedded::readiness(embedded),
             Kind::Distributed(distributed) => distributed.readiness(),
@@ -94,6 +97,14 @@ impl Backends {
         match &self.kind {
             Kind::Embedded(_) => None,
             Kind::Distributed(distributed) => Some(distributed.user_limit(requests_max, period)),
+        }
+    }
+
+    /// The circuits of the backends. Those of one process have none.
+    pub(super) fn circuits(&self) -> Vec<(&'static str, Arc<Breaker>)> {
+        match &self.kind {
+            Kind::Embedded(_) => Vec::new(),
+            Kind::Distributed(distributed) => distributed.circuits(),
         }
     }
 

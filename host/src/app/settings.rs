@@ -12,7 +12,6 @@ use crate::ledger::Ledger;
 use crate::plugin;
 use crate::ports::rate_limit::RateLimit;
 use crate::push::{self, Hub};
-use crate::telemetry::Metrics;
 use crate::timer::Timers;
 
 /// The period over which rates are counted.
@@ -70,7 +69,8 @@ pub(super) fn http(app: &App) -> Result<Arc<http::App>, Error> {
         clock: app.backends.clock.clone(),
         user_limit: user_limit(app),
         readiness: app.backends.readiness(),
-        metrics: Some(Metrics::install()?),
+        circuits: app.backends.circuits(),
+        metrics: Some(app.metrics.clone()),
     };
     Ok(http::App::new(interface(&app.config)?, state)?)
 }

@@ -26,6 +26,7 @@ use super::{
     asset_changes, assets, bindings, dead_letters, events, openapi, operations, plugin_routes, plugins, recharges,
     reconciliation, rooms, ws,
 };
+use crate::breaker::Breaker;
 use crate::domain::{RoomId, UserId};
 use crate::ledger::{Ledger, Reconciler};
 use crate::plugin::Registry;
@@ -40,6 +41,8 @@ use crate::telemetry::Metrics;
 pub struct Readiness {
     /// What is asked.
     pub name: &'static str,
+    /// Whether nothing can be served without it. If not, its failure is told and the process stays ready.
+    pub is_needed: bool,
     /// Asks; the error is shown to whoever looks, so it must not hold secrets.
     pub check: Box<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>,
 }
@@ -64,6 +67,8 @@ pub struct State {
     pub user_limit: Option<Arc<dyn RateLimit>>,
     /// What `/readyz` asks.
     pub readiness: Vec<Readiness>,
+    /// The circuits of the backends that have one, by their names; `/readyz` shows them.
+    pub circuits: Vec<(&'static str, Arc<Breaker>)>,
     /// What `/metrics` shows; none if nothing is recorded.
     pub metrics: Option<Metrics>,
 }

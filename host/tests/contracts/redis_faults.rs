@@ -11,6 +11,9 @@ use redis::aio::MultiplexedConnection;
 
 use crate::fixture::*;
 use crate::key_space::commit_of;
+use crate::outage;
+use crate::proxy::{Proxy, Service};
+use crate::push_bus::message;
 use crate::redis_backend::{Backend, RELAY_TTL, begin, cluster, join, open_cluster, open_single, single, single_url};
 
 /// A connection of an administrator.
@@ -142,6 +145,21 @@ async fn a_server_that_is_not_there_is_said_to_be_unavailable() {
     };
     let refused = greenroom::adapters::redis::open(settings).await;
     assert!(matches!(refused, Err(greenroom::adapters::redis::Error::Unavailable(_))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_silent_costs_no_waiting_once_its_circuit_is_open() {
+    let url = single_url();
+    let proxy = Proxy::open(Service::Plain, url.trim_start_matches("redis://").split('/').next().unwrap()).await;
+    let limit = Duration::from_millis(400);
+    let urls = vec![format!("redis://{}", proxy.address())];
+    let backend = begin(Settings { urls, call_timeout: limit, connect_timeout: limit, ..single() }).await;
+    let payer = funded(&*backend.cache, 100).await;
+    held(&*backend.cache, hold_of(payer, "a", 30)).await;
+    outage::is_borne(&backend.guards[0], &proxy, async || backend.cache.account(payer).await.map(drop)).await;
+    assert_eq!(backend.cache.account(payer).await.unwrap().unwrap().held, Amount(30));
+    let push = async || backend.push_bus.publish(vec![message(1, 1)]).await;
+    outage::is_borne(&backend.guards[1], &proxy, push).await;
 }
 
 #[tokio::test]

@@ -26,6 +26,7 @@ fn settings() -> Settings {
         batch_len_max: 7,
         read_wait: Duration::from_millis(20),
         publish_max: Duration::from_millis(300),
+        queue_len_max: 1_000_000,
         backoff_max: Duration::from_millis(100),
     }
 }

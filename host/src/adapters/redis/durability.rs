@@ -22,6 +22,7 @@ use super::nodes::buckets_by_node;
 use super::reply::Reply;
 use super::scripts::{Call, TRACE};
 use super::server::Server;
+use crate::breaker::{Breaker, Circuit};
 use crate::ports::cache::Position;
 use crate::ports::outbox::EntryId;
 
@@ -81,6 +82,7 @@ struct Group {
 pub(super) struct Steps {
     durability: Durability,
     durable_wait: Duration,
+    queue: Option<Arc<Breaker>>,
     server: Server,
     keys: Arc<Keys>,
     tickets: Mutex<Tickets>,
@@ -92,12 +94,13 @@ impl Steps {
     pub(super) async fn open(settings: &Settings, server: &Server, keys: &Arc<Keys>) -> Result<Self, String> {
         // WAIT holds up its connection, so it has one of its own.
         let server = match settings.durability {
-            Durability::Replicated { .. } => Server::open(settings).await?,
+            Durability::Replicated { .. } => server.another(settings).await?,
             Durability::Cached | Durability::Queued => server.clone(),
         };
         let steps = Self {
             durability: settings.durability,
             durable_wait: settings.durable_wait,
+            queue: settings.queue.clone(),
             server,
             keys: Arc::clone(keys),
             tickets: Mutex::default(),
@@ -176,6 +179,9 @@ impl Steps {
                 self.look(&open).await?;
             }
             if self.durability == Durability::Queued {
+                if self.queue.as_ref().is_some_and(|queue| queue.circuit() != Circuit::Closed) {
+                    return Err("the queue does not answer".into());
+                }
                 if Instant::now() > deadline {
                     return Err(format!("the relay has not taken the event within {:?}", self.durable_wait));
                 }
