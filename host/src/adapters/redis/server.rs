@@ -21,6 +21,9 @@ use super::scripts::Call;
 /// Times that the cluster's client asks again by itself, redirections included.
 const CLUSTER_RETRIES: u32 = 5;
 
+/// How long a node is given to say where a key is now.
+const ASK_AROUND_MAX: Duration = Duration::from_millis(500);
+
 /// Tries to connect before the callers that wait for it are refused; the next call begins anew.
 const TRIES: usize = 3;
 
@@ -75,7 +78,23 @@ impl Server {
                 answered => answered,
             }
         };
-        within(self.call_timeout, answered).await
+        let answered = within(self.call_timeout, answered).await;
+        if answered.is_err() {
+            self.ask_around(&call.key).await;
+        }
+        answered
+    }
+
+    /// A node that hangs, but whose connection stands, may have been replaced. The cluster's client hears of that only from another node,
+    /// which redirects it: so one at random is asked for the same key.
+    async fn ask_around(&self, key: &str) {
+        if let Link::Cluster(connection) = &self.link {
+            let (mut connection, mut exists) = (connection.clone(), redis::cmd("EXISTS"));
+            exists.arg(key);
+            let random = RoutingInfo::SingleNode(SingleNodeRoutingInfo::Random);
+            // What it answers does not matter.
+            let _ = tokio::time::timeout(ASK_AROUND_MAX, connection.route_command(exists, random)).await;
+        }
     }
 
     /// One command, whose key decides on the node.
