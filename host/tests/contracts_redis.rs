@@ -9,6 +9,11 @@ mod cache;
 mod fixture;
 #[path = "contracts/key_space.rs"]
 mod key_space;
+#[path = "contracts/outage.rs"]
+mod outage;
+#[path = "faults/proxy.rs"]
+#[allow(dead_code, reason = "the faults of the whole use the rest")]
+mod proxy;
 #[path = "contracts/push_bus.rs"]
 #[macro_use]
 mod push_bus;
@@ -22,8 +27,12 @@ mod redis_faults;
 mod redis_model;
 #[path = "contracts/redis_outbox.rs"]
 mod redis_outbox;
+#[path = "contracts/redis_rate_limit.rs"]
+mod redis_rate_limit;
 #[path = "contracts/redis_server.rs"]
 mod redis_server;
+#[path = "contracts/redis_setup.rs"]
+mod redis_setup;
 #[path = "contracts/redis_takeover.rs"]
 mod redis_takeover;
 

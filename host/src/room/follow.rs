@@ -35,9 +35,14 @@ impl Rooms {
     /// Takes over what other processes change, until it is told to stop. One task in a process that shares its database.
     pub async fn follow(self: Arc<Self>, shutdown: CancellationToken) {
         let mut seen = Seen::default();
+        let mut is_told = false;
         while !shutdown.is_cancelled() {
-            if let Err(error) = self.catch_up(&mut seen).await {
-                tracing::warn!(%error, "cannot look for changes of rooms; will try again");
+            match self.catch_up(&mut seen).await {
+                Ok(()) => is_told = false,
+                Err(error) if !std::mem::replace(&mut is_told, true) => {
+                    tracing::warn!(%error, "cannot look for changes of rooms; will try again");
+                }
+                Err(_) => {}
             }
             tokio::select! {
                 () = shutdown.cancelled() => {}

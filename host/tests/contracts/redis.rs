@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use greenroom::adapters::guard::Guard;
 use greenroom::adapters::redis::{self, Durability, RedisCache, RedisOutbox, RedisPushBus, Settings};
 use greenroom::ports::outbox::{BucketLease, Outbox};
 
@@ -15,6 +16,7 @@ pub(crate) struct Backend {
     pub(crate) cache: Arc<RedisCache>,
     pub(crate) outbox: Arc<RedisOutbox>,
     pub(crate) push_bus: Arc<RedisPushBus>,
+    pub(crate) guards: [Arc<Guard>; 2],
     pub(crate) settings: Settings,
 }
 
@@ -51,7 +53,8 @@ pub(crate) fn cluster() -> Settings {
 /// As another process that shares it.
 pub(crate) async fn join(settings: &Settings) -> Backend {
     let opened = redis::open(settings.clone()).await.unwrap();
-    Backend { cache: opened.cache, outbox: opened.outbox, push_bus: opened.push_bus, settings: settings.clone() }
+    let redis::Redis { cache, outbox, push_bus, guards } = opened;
+    Backend { cache, outbox, push_bus, guards, settings: settings.clone() }
 }
 
 /// With the epochs that a relay would have set.

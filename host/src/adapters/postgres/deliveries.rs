@@ -24,7 +24,7 @@ const INPUT: &str = "unnest($1::text[], $2::int8[], $3::int8[], $4::int8[], $5::
 #[async_trait]
 impl Deliveries for Postgres {
     async fn set_aside(&self, retries: Vec<Retry>, dead: Vec<DeadLetter>) -> Result<(), Error> {
-        self.within(self.settings.call_timeout, async move {
+        self.within(self.settings.batch_timeout, async move {
             let (retries, dead) = (rows_of_retries(retries)?, rows_of_dead(dead)?);
             let mut attempts = self.attempts();
             loop {
