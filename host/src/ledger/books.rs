@@ -4,12 +4,18 @@
 //! duplicate, and released then.
 
 use std::collections::BTreeMap;
+use std::future::ready;
+
+use futures::stream::{self, StreamExt};
 
 use crate::domain::{Account, Amount, ContentDigest, Entry, Event, EventId, Outcome, Overflow, Part, Posting, UserId};
 use crate::ports::cache::Settled;
 use crate::ports::db::{self, PostResult};
 
 use super::{Balance, Error, Kind, Ledger};
+
+/// Releases of one batch that are under way at the same time; a cache across the network answers them in one go.
+const RELEASES_AT_ONCE: usize = 128;
 
 /// What became of a void.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,11 +68,18 @@ impl Ledger {
                 settled.entry(account).or_default();
             }
         }
-        for (account, settled) in settled {
+        let releases = settled.into_iter().map(|(account, settled)| {
             report_overdraft(account, settled);
-            let released = events.get(&account).map_or(&[][..], Vec::as_slice);
-            self.cache.release(account, released, settled).await?;
-        }
+            let released = events.remove(&account).unwrap_or_default();
+            async move { self.cache.release(account, &released, settled).await }
+        });
+        // All are tried even if one fails: an account that is not released although its cache is there would seem poorer than it is
+        // until the batch comes again.
+        let fault = stream::iter(releases)
+            .buffer_unordered(RELEASES_AT_ONCE)
+            .fold(Ok(()), |first, released| ready(first.and(released)))
+            .await;
+        fault?;
         Ok(posted.results)
     }
 

@@ -1,11 +1,11 @@
-//! The checker accepts a history that was recorded while a host was killed, and rejects it with each fault planted in it.
+//! The checker accepts a history that was recorded while a host was silent, and rejects it with each fault planted in it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 use std::collections::BTreeSet;
 
 use greenroom_checker::{Entry, Finding, Function, History, Op, Transfer, Type, Value, check};
 
-/// Three hosts, one of them killed and started again, ten viewers; durability `queued`.
+/// Three hosts, one of them silent for seven seconds (SIGSTOP), ten viewers; durability `queued`.
 const RECORDED: &str = include_str!("recorded.edn");
 
 fn recorded() -> History {

@@ -18,12 +18,15 @@ use redis::{
     Value,
 };
 
-use super::super::guard::Guard;
+use super::super::guard::{Fault, Guard};
 use super::Settings;
 use super::scripts::Call;
 
 /// Times that the cluster's client asks again by itself, redirections included.
 const CLUSTER_RETRIES: u32 = 5;
+
+/// How long a node is given to say where a key is now.
+const ASK_AROUND_MAX: Duration = Duration::from_millis(500);
 
 /// Tries to connect before the callers that wait for it are refused; the next call begins anew.
 const TRIES: usize = 3;
@@ -85,7 +88,27 @@ impl Server {
                 answered => answered,
             }
         };
-        guarded(&self.guard, self.call_timeout, answered).await
+        match self.guard.call(self.call_timeout, answered, is_answer).await {
+            Ok(answer) => Ok(answer),
+            Err(fault) => {
+                if !matches!(fault, Fault::Open(_)) {
+                    self.ask_around(&call.key).await;
+                }
+                Err(fault.to_string())
+            }
+        }
+    }
+
+    /// A node that hangs, but whose connection stands, may have been replaced. The cluster's client hears of that only from another node,
+    /// which redirects it: so one at random is asked for the same key.
+    async fn ask_around(&self, key: &str) {
+        if let Link::Cluster(connection) = &self.link {
+            let (mut connection, mut exists) = (connection.clone(), redis::cmd("EXISTS"));
+            exists.arg(key);
+            let random = RoutingInfo::SingleNode(SingleNodeRoutingInfo::Random);
+            // What it answers does not matter.
+            let _ = tokio::time::timeout(ASK_AROUND_MAX, connection.route_command(exists, random)).await;
+        }
     }
 
     /// One command, whose key decides on the node.
