@@ -27,6 +27,14 @@ mod redis_faults;
 mod redis_model;
 #[path = "contracts/redis_outbox.rs"]
 mod redis_outbox;
+#[path = "contracts/redis_rate_limit.rs"]
+mod redis_rate_limit;
+#[path = "contracts/redis_server.rs"]
+mod redis_server;
+#[path = "contracts/redis_setup.rs"]
+mod redis_setup;
+#[path = "contracts/redis_takeover.rs"]
+mod redis_takeover;
 
 mod of_the_cache_in_redis {
     cache_contracts!(crate::redis_backend::open_single);

@@ -4,6 +4,7 @@ mod distributed;
 mod embedded;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -19,6 +20,7 @@ use crate::ports::clock::Clock;
 use crate::ports::db::Database;
 use crate::ports::push_bus::PushBus;
 use crate::ports::queue::Queue;
+use crate::ports::rate_limit::RateLimit;
 use distributed::Distributed;
 
 /// The backends, open.
@@ -88,6 +90,14 @@ impl Backends {
             Kind::Distributed(distributed) => distributed.readiness(),
         });
         all
+    }
+
+    /// The rate of each user over all processes; none if there is only this one.
+    pub(super) fn user_limit(&self, requests_max: u32, period: Duration) -> Option<Arc<dyn RateLimit>> {
+        match &self.kind {
+            Kind::Embedded(_) => None,
+            Kind::Distributed(distributed) => Some(distributed.user_limit(requests_max, period)),
+        }
     }
 
     /// The circuits of the backends. Those of one process have none.

@@ -32,6 +32,7 @@ use crate::ledger::{Ledger, Reconciler};
 use crate::plugin::Registry;
 use crate::ports::clock::Clock;
 use crate::ports::db::Deliveries;
+use crate::ports::rate_limit::RateLimit;
 use crate::push::Hub;
 use crate::room::Rooms;
 use crate::telemetry::Metrics;
@@ -62,6 +63,8 @@ pub struct State {
     pub hub: Arc<Hub>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// The rate of each user over all processes; none if there is only this one, or no such limit.
+    pub user_limit: Option<Arc<dyn RateLimit>>,
     /// What `/readyz` asks.
     pub readiness: Vec<Readiness>,
     /// The circuits of the backends that have one, by their names; `/readyz` shows them.
@@ -157,14 +160,24 @@ impl App {
     }
 
     /// Who makes a request: verified before, or by its header. Counts towards the user's rate.
-    pub(super) fn identify(&self, parts: &Parts) -> Result<Identity, Problem> {
+    pub(super) async fn identify(&self, parts: &Parts) -> Result<Identity, Problem> {
         let now_ms = self.state.clock.now_ms();
         let identity = match parts.extensions.get::<Identity>() {
             Some(identity) => *identity,
             None => self.authenticator.header(&parts.headers, now_ms)?,
         };
-        self.user_limit.check(&identity.user())?;
+        self.limit_user(identity.user()).await?;
         Ok(identity)
+    }
+
+    /// Counts one request of a user, here and then, if there are several processes, over all of them.
+    pub(super) async fn limit_user(&self, user: UserId) -> Result<(), Problem> {
+        self.user_limit.check(&user)?;
+        let Some(shared) = &self.state.user_limit else { return Ok(()) };
+        match shared.count(user).await {
+            Some(wait) => Err(self.user_limit.refused(wait)),
+            None => Ok(()),
+        }
     }
 }
 

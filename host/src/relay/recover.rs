@@ -46,7 +46,9 @@ impl Default for Passage {
 impl Recovery {
     /// The loss was seen on this page.
     pub fn begin(shared: &Shared, page: &Page) -> Self {
-        let quiet_at = Instant::now() + shared.relay.settings.publish_max;
+        let settings = &shared.relay.settings;
+        // The lease of another holder may have been lost with the data: it goes on until its own clock ends it.
+        let quiet_at = Instant::now() + settings.lease_ttl + settings.publish_max;
         Self { until: page.last.clone(), quiet_at, queued_at: None }
     }
 

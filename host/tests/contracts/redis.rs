@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use greenroom::adapters::guard::Guard;
 use greenroom::adapters::redis::{self, Durability, RedisCache, RedisOutbox, RedisPushBus, Settings};
-use greenroom::ports::outbox::Outbox;
+use greenroom::ports::outbox::{BucketLease, Outbox};
 
 use crate::fixture::new_name;
 
@@ -78,11 +78,19 @@ pub(crate) async fn open_replicated() -> Backend {
 }
 
 impl Backend {
+    /// What a relay does that finds a bucket gone back in time.
+    pub(crate) async fn recover_again(&self, lease: BucketLease) {
+        self.outbox.drop_epoch(lease).await.unwrap();
+        let page = self.outbox.read(lease, None, 1, Duration::ZERO).await.unwrap();
+        assert!(self.outbox.set_epoch(lease, &page.history).await.unwrap());
+    }
+
     /// What a relay does with buckets that have lost their epoch and whose events are all settled.
     pub(crate) async fn recover(&self) {
         for bucket in 0..self.outbox.buckets() {
             let lease = self.outbox.lease(bucket, RELAY_TTL).await.unwrap().expect("nobody else relays");
-            assert!(self.outbox.set_epoch(lease).await.unwrap());
+            let page = self.outbox.read(lease, None, 1, Duration::ZERO).await.unwrap();
+            assert!(self.outbox.set_epoch(lease, &page.history).await.unwrap());
             self.outbox.give_back(lease).await.unwrap();
         }
     }

@@ -44,12 +44,12 @@ pub(crate) async fn cut(administrator: &mut MultiplexedConnection, database: u8)
 }
 
 /// As a user of the test's own on every node, so that just its connections can be cut.
-pub(crate) async fn as_a_user(settings: Settings) -> (Settings, String) {
+pub(crate) async fn as_a_user(settings: Settings, rights: &[&str]) -> (Settings, String) {
     let user = new_name("user");
     let mut urls = Vec::new();
     for url in &settings.urls {
         let mut acl = redis::cmd("ACL");
-        acl.arg("SETUSER").arg(&user).arg(&["on", ">secret", "~*", "&*", "+@all"]);
+        acl.arg("SETUSER").arg(&user).arg(&["on", ">secret", "~*", "&*", "+@all"]).arg(rights);
         acl.exec_async(&mut administrator(url).await).await.unwrap();
         urls.push(url.replace("redis://", &format!("redis://{user}:secret@")));
     }
@@ -77,12 +77,12 @@ async fn a_server_that_was_flushed_refuses_until_it_has_recovered() {
     let lease = backend.outbox.lease(0, RELAY_TTL).await.unwrap().unwrap();
     let mut administrator = administrator(&backend.settings.urls[0]).await;
     redis::cmd("FLUSHDB").exec_async(&mut administrator).await.unwrap();
-    assert_eq!(cache.hold(hold_of(payer, "b", 1)).await.unwrap(), HoldResult::Recovering);
+    assert_eq!(cache.hold_now(hold_of(payer, "b", 1)).await.unwrap(), HoldResult::Recovering);
     assert_eq!(cache.lease(payer).await.unwrap(), None);
     cache.release(payer, &[event_id("a")], Some(settled(70, 2))).await.unwrap();
-    assert!(!backend.outbox.set_epoch(lease).await.unwrap(), "the lease is lost, too");
     let page = backend.outbox.read(lease, None, 1, Duration::ZERO).await.unwrap();
     assert_eq!((page.has_epoch, page.last), (false, None));
+    assert!(!backend.outbox.set_epoch(lease, &page.history).await.unwrap(), "the lease is lost, too");
     let again = backend.outbox.lease(0, RELAY_TTL).await.unwrap().unwrap();
     assert!(again.token > lease.token, "also when the last token is forgotten");
     backend.outbox.give_back(again).await.unwrap();
@@ -127,7 +127,7 @@ async fn a_connection_that_was_cut_comes_back_and_no_answer_means_ask_again() {
         }
         let hold = hold_of(payer, &number.to_string(), 1);
         loop {
-            match backend.cache.hold(hold.clone()).await {
+            match backend.cache.hold_now(hold.clone()).await {
                 Ok(HoldResult::Held(..) | HoldResult::Replayed(..)) => break,
                 Err(Error::Unavailable(_)) => refused += 1,
                 other => panic!("{other:?}"),
@@ -174,12 +174,12 @@ async fn balances_are_exact_to_the_last_unit_of_64_bits() {
         let (outcome, _) = held(&**cache, hold_of(payer, "a", 1)).await;
         assert_eq!(outcome.balance, Amount(balance - 1));
         if balance < i64::MAX {
-            let result = cache.hold(hold_of(payer, "b", balance)).await.unwrap();
+            let result = cache.hold_now(hold_of(payer, "b", balance)).await.unwrap();
             assert_eq!(result, HoldResult::Insufficient(Amount(balance - 1)));
         }
         let (outcome, _) = held(&**cache, hold_of(payer, "c", balance - 1)).await;
         assert_eq!(outcome.balance, Amount(0));
-        assert_eq!(cache.hold(hold_of(payer, "d", 1)).await.unwrap(), HoldResult::Insufficient(Amount(0)));
+        assert_eq!(cache.hold_now(hold_of(payer, "d", 1)).await.unwrap(), HoldResult::Insufficient(Amount(0)));
         assert_eq!(cache.account(payer).await.unwrap().unwrap().held, Amount(balance));
         cache.release(payer, &[event_id("c")], Some(settled(balance, 1))).await.unwrap();
         let account = CachedAccount { settled: settled(balance, 1), held: Amount(1) };
@@ -187,7 +187,7 @@ async fn balances_are_exact_to_the_last_unit_of_64_bits() {
         cache.release(payer, &[event_id("a")], Some(settled(i64::MIN, i64::MAX))).await.unwrap();
         let account = CachedAccount { settled: settled(i64::MIN, i64::MAX), held: Amount(0) };
         assert_eq!(cache.account(payer).await.unwrap(), Some(account));
-        assert_eq!(cache.hold(hold_of(payer, "e", 1)).await.unwrap(), HoldResult::Insufficient(Amount(i64::MIN)));
+        assert_eq!(cache.hold_now(hold_of(payer, "e", 1)).await.unwrap(), HoldResult::Insufficient(Amount(i64::MIN)));
     }
 }
 
@@ -245,7 +245,7 @@ async fn the_scripts_reckon_as_rust_does() {
 #[tokio::test]
 async fn a_commit_is_made_once_in_a_cluster_whose_connections_are_cut() {
     const COMMITS: i64 = 300;
-    let (settings, user) = as_a_user(cluster()).await;
+    let (settings, user) = as_a_user(cluster(), &[]).await;
     let backend = begin(settings).await;
     let shard = new_shard("p");
     let stop = tokio_util::sync::CancellationToken::new();
@@ -284,7 +284,7 @@ async fn spend(cache: Arc<dyn Cache>, payer: greenroom::domain::Account, process
     for number in 0..200 {
         // Every third event is sent to both processes.
         let id = if number % 3 == 0 { format!("both-{number}") } else { format!("{process}-{number}") };
-        match cache.hold(hold_of(payer, &id, 1 + number % 4)).await.unwrap() {
+        match cache.hold_now(hold_of(payer, &id, 1 + number % 4)).await.unwrap() {
             HoldResult::Held(outcome, _) => spent += outcome.amount.0,
             HoldResult::Replayed(..) | HoldResult::Insufficient(_) => {}
             other => panic!("{other:?}"),

@@ -3,13 +3,14 @@
 //! After a fault a connection is made again with growing pauses, at random so that hosts do not come all at once; until it stands, calls
 //! are refused as unavailable. Every call passes the guard, so that a server that is away costs no waiting.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::cluster::{ClusterClient, ClusterClientBuilder};
 use redis::cluster_async::ClusterConnection;
-use redis::cluster_routing::{Route, RoutingInfo, SingleNodeRoutingInfo, SlotAddr};
+use redis::cluster_routing::{MultipleNodeRoutingInfo, Route, RoutingInfo, SingleNodeRoutingInfo, SlotAddr};
 use redis::io::tcp::TcpSettings;
 use redis::io::tcp::socket2::TcpKeepalive;
 use redis::{
@@ -106,6 +107,21 @@ impl Server {
             }
         };
         guarded(&self.guard, limit, answered).await
+    }
+
+    /// One command to every master; the answer of each.
+    pub(super) async fn ask_masters(&self, cmd: &Cmd) -> Result<Vec<Value>, String> {
+        let answered = async {
+            match &self.link {
+                Link::Single(connection) => Ok(vec![cmd.query_async(&mut connection.clone()).await?]),
+                Link::Cluster(connection) => {
+                    let masters = RoutingInfo::MultiNode((MultipleNodeRoutingInfo::AllMasters, None));
+                    let answers = connection.clone().route_command(cmd.clone(), masters).await?.extract_error()?;
+                    Ok(redis::from_redis_value::<BTreeMap<String, Value>>(answers)?.into_values().collect())
+                }
+            }
+        };
+        guarded(&self.guard, self.call_timeout, answered).await
     }
 
     async fn teach(&self, call: &Call) -> Result<(), RedisError> {

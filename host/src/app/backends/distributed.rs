@@ -14,6 +14,7 @@ use crate::breaker::Breaker;
 use crate::config;
 use crate::http::Readiness;
 use crate::ports::outbox::Outbox;
+use crate::ports::rate_limit::RateLimit;
 use crate::relay::{self, Relay};
 
 /// How much longer than Kafka's delivery time-out nothing of a publish arrives: for the way there.
@@ -93,6 +94,10 @@ impl Distributed {
     pub(super) fn circuits(&self) -> Vec<(&'static str, Arc<Breaker>)> {
         let guards = self.redis.guards.iter().chain([self.kafka.guard(), &self.postgres]);
         guards.map(|guard| (guard.backend(), Arc::clone(guard.breaker()))).collect()
+    }
+
+    pub(super) fn user_limit(&self, requests_max: u32, period: Duration) -> Arc<dyn RateLimit> {
+        Arc::new(self.redis.rate_limit(requests_max, period))
     }
 
     pub(super) async fn close(self) {
