@@ -14,7 +14,6 @@ use crate::ports::db::{DeadLetter, Deliveries, Error, Retry};
 
 use super::{Sqlite, error};
 
-
 #[async_trait]
 impl Deliveries for Sqlite {
     async fn set_aside(&self, retries: Vec<Retry>, dead: Vec<DeadLetter>) -> Result<(), Error> {
