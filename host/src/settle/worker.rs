@@ -62,11 +62,11 @@ impl Worker {
                 polled = self.source.poll(BATCH_MAX, POLL_WAIT) => polled,
             };
             match polled {
+                // Nothing may come because the queue is away.
+                Ok(batch) if batch.is_empty() => {}
                 Ok(batch) => {
                     is_cut_off = false;
-                    if !batch.is_empty() {
-                        self.settle_batch(batch, &shutdown).await;
-                    }
+                    self.settle_batch(batch, &shutdown).await;
                 }
                 Err(error) => {
                     if !std::mem::replace(&mut is_cut_off, true) {
