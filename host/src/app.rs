@@ -116,7 +116,8 @@ impl App {
         self.backends.spawn_tasks(&tasks, stop);
         tasks.spawn(settle.run(stop.clone()));
         if self.backends.process().is_some() {
-            tasks.spawn(self.rooms.clone().follow(stop.clone()));
+            let look_every = Duration::from_millis(self.config.distributed.follow_ms);
+            tasks.spawn(self.rooms.clone().follow(look_every, stop.clone()));
         }
         tasks.spawn(self.rooms.clone().fire_timers(self.timers.clone(), stop.clone()));
         tasks.spawn(self.hub.clone().run(self.backends.push_bus.subscribe(), stop.clone()));

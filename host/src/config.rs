@@ -128,7 +128,7 @@ impl Config {
     }
 
     /// The keys that have a range: key, value, least, greatest.
-    fn ranges(&self) -> [(&'static str, u64, u64, u64); 27] {
+    fn ranges(&self) -> [(&'static str, u64, u64, u64); 28] {
         let (http, push, embedded, distributed) = (&self.http, &self.push, &self.embedded, &self.distributed);
         let any = u64::MAX;
         [
@@ -145,6 +145,7 @@ impl Config {
             ("distributed.buckets", u64::from(distributed.buckets), 1, 16_384),
             ("distributed.outbox_len_max", distributed.outbox_len_max, 1, any),
             ("distributed.queue_len_max", distributed.queue_len_max, 1, any),
+            ("distributed.follow_ms", distributed.follow_ms, 10, 3_600_000),
             ("distributed.kafka_partitions", u64::from(distributed.kafka_partitions), 1, 4_096),
             ("distributed.kafka_replication", u64::from(distributed.kafka_replication), 1, 32_767),
             ("distributed.kafka_retention_ms", distributed.kafka_retention_ms, 3_600_000, any),
@@ -187,3 +188,6 @@ impl Distributed {
 fn invalid(key: &str, fault: &str) -> Error {
     Error::Value { place: "configuration".into(), key: key.into(), fault: fault.into() }
 }
+
+#[cfg(test)]
+mod deployment;

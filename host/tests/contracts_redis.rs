@@ -14,9 +14,14 @@ mod outage;
 #[path = "faults/proxy.rs"]
 #[allow(dead_code, reason = "the faults of the whole use the rest")]
 mod proxy;
+#[path = "contracts/loading.rs"]
+#[macro_use]
+mod loading;
 #[path = "contracts/push_bus.rs"]
 #[macro_use]
 mod push_bus;
+#[path = "contracts/redis_avalanche.rs"]
+mod redis_avalanche;
 #[path = "contracts/redis.rs"]
 mod redis_backend;
 #[path = "contracts/redis_bus.rs"]
@@ -46,6 +51,14 @@ mod of_the_cache_in_redis_cluster {
 
 mod of_the_cache_with_replicas {
     cache_contracts!(crate::redis_backend::open_replicated);
+}
+
+mod of_the_loading_in_redis {
+    loading_contracts!(crate::redis_backend::open_single, crate::redis_backend::open_single_brief, (2..));
+}
+
+mod of_the_loading_in_redis_cluster {
+    loading_contracts!(crate::redis_backend::open_cluster, crate::redis_backend::open_cluster_brief, (2..));
 }
 
 mod of_the_push_bus_in_redis {

@@ -13,6 +13,7 @@
 
 mod client;
 mod consume;
+mod dead;
 mod names;
 mod offsets;
 mod produce;
@@ -37,6 +38,7 @@ use self::produce::Publisher;
 use self::topics::Topics;
 use super::guard::{self, Fault, Guard};
 use crate::domain::Event;
+use crate::ports::db::DeadLetter;
 use crate::ports::queue::{Consumer, Error, Mark, Queue};
 
 /// Where the brokers are, what the topics are made with, and what bounds the clients.
@@ -253,6 +255,15 @@ impl Queue for KafkaQueue {
             result.map(|()| mark.0.is_empty())
         })
         .await
+    }
+
+    async fn tell_dead(&self, letters: &[DeadLetter]) -> Result<(), Error> {
+        self.topics.make_for_outside(&self.config.names.dead_letters()).await?;
+        let told = self.publisher.tell_dead(letters).await;
+        if told.is_err() {
+            self.topics.look_again();
+        }
+        told
     }
 
     async fn lag(&self) -> Result<BTreeMap<String, u64>, Error> {

@@ -22,6 +22,7 @@ mod event;
 mod hold;
 mod key_space;
 mod keys;
+mod nodes;
 mod outbox;
 mod push_bus;
 mod rate_limit;

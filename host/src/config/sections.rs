@@ -77,6 +77,7 @@ pub struct Distributed {
     pub replicas: u32,
     pub outbox_len_max: u64,
     pub queue_len_max: u64,
+    pub follow_ms: u64,
     pub kafka_brokers: String,
     pub kafka_partitions: u32,
     pub kafka_replication: u32,

@@ -14,6 +14,7 @@ use serde_json::{Map, Value, json};
 use super::App;
 use super::problem::{BACKEND_UNAVAILABLE, NOT_FOUND, Problem};
 use crate::breaker::Breaker;
+use crate::ledger;
 
 /// A check that takes longer has failed.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
@@ -66,12 +67,22 @@ fn circuits(app: &App) -> Map<String, Value> {
     app.state.circuits.iter().map(|(name, breaker)| ((*name).to_owned(), told(breaker))).collect()
 }
 
+/// What is hot, in the format of the other metrics. These have no handles: a key is told only while it is hot, so that there are never
+/// more than a few labels.
+fn hot(keys: &[(ledger::Kind, i64, u64)]) -> String {
+    let mut text = String::from("\n# TYPE greenroom_hot_events gauge\n");
+    for (kind, key, events) in keys {
+        text += &format!("greenroom_hot_events{{kind=\"{}\",key=\"{key}\"}} {events}\n", kind.as_str());
+    }
+    text
+}
+
 /// All metrics, for Prometheus.
 #[utoipa::path(get, path = "/metrics", tag = "operations", responses(
     (status = 200, description = "The text format of Prometheus.", content_type = "text/plain")))]
 pub(super) async fn metrics(State(app): State<Arc<App>>) -> Result<Response<Body>, Problem> {
     let metrics = app.state.metrics.as_ref().ok_or_else(|| Problem::new(NOT_FOUND, "metrics are not recorded"))?;
-    let mut response = metrics.render().into_response();
+    let mut response = (metrics.render() + &hot(&app.state.ledger.hot())).into_response();
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, kind);
     Ok(response)

@@ -9,7 +9,7 @@ use crate::domain::{Account, Amount, ContentDigest, Entry, Event, EventId, Outco
 use crate::ports::cache::Settled;
 use crate::ports::db::{self, PostResult};
 
-use super::{Balance, Error, Ledger};
+use super::{Balance, Error, Kind, Ledger};
 
 /// What became of a void.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +48,7 @@ impl Ledger {
             posting.check().map_err(|fault| Error::Invalid(format!("event {}: {fault}", posting.event_id)))?;
         }
         let posted = self.db.post(batch).await?;
+        self.count_receivers(batch, &posted.results);
         let mut settled: BTreeMap<Account, Option<Settled>> =
             posted.accounts.into_iter().map(|(account, settled)| (account, Some(settled))).collect();
         let mut events: BTreeMap<Account, Vec<EventId>> = BTreeMap::new();
@@ -67,6 +68,18 @@ impl Ledger {
             self.cache.release(account, released, settled).await?;
         }
         Ok(posted.results)
+    }
+
+    fn count_receivers(&self, batch: &[Posting], results: &[PostResult]) {
+        let posted = batch.iter().zip(results).filter(|(_, result)| **result == PostResult::Posted);
+        let mut events: BTreeMap<UserId, u64> = BTreeMap::new();
+        for entry in posted.flat_map(|(posting, _)| &posting.entries) {
+            if entry.part == Part::Receiver && !entry.account.user_id.is_system() {
+                *events.entry(entry.account.user_id).or_default() += 1;
+            }
+        }
+        let now_ms = self.clock.now_ms();
+        events.into_iter().for_each(|(user, events)| self.hot.count(Kind::Receiver, user.0, events, now_ms));
     }
 
     /// Gives a hold back; the event will never be posted. Idempotent; post and void exclude each other by the event's unique key in

@@ -13,6 +13,7 @@ mod logging;
 mod mq;
 mod random;
 mod room;
+mod rows;
 #[cfg(test)]
 mod tests;
 mod timer;
@@ -26,6 +27,8 @@ use wasmtime::component::{HasSelf, Linker};
 
 use crate::plugin::bindings::{greenroom, wasi};
 use crate::plugin::state::State;
+
+pub(crate) use rows::RememberedRows;
 
 /// Everything that this host offers.
 ///

@@ -155,6 +155,7 @@ fn profile(manifest: &Manifest, limits: &Limits, schemas: &Schemas, bounds: &Bou
         grants: manifest.grants.iter().copied().collect(),
         publishes: manifest.publishes.iter().map(|topic| topic.as_str().into()).collect(),
         statements: manifest.statements.clone(),
+        remembered: manifest.remembered.iter().cloned().collect(),
         limits: limits.clone(),
         tick_ms: u32::try_from(bounds.tick.as_millis()).unwrap_or(u32::MAX).max(1),
         default_config: default_config.into(),

@@ -8,6 +8,7 @@ use greenroom::adapters::redis::{self, Durability, RedisCache, RedisOutbox, Redi
 use greenroom::ports::outbox::{BucketLease, Outbox};
 
 use crate::fixture::new_name;
+use crate::loading::{ABSENT_FOR, KEPT_FOR};
 
 /// How long a test's relay has a bucket.
 pub(crate) const RELAY_TTL: Duration = Duration::from_secs(30);
@@ -32,7 +33,7 @@ fn settings(urls: Vec<String>, is_cluster: bool) -> Settings {
     Settings {
         prefix: new_name("t"),
         buckets: 4,
-        absent_lifetime: Duration::from_millis(300),
+        absent_lifetime: ABSENT_FOR,
         call_timeout: Duration::from_secs(20),
         connect_timeout: Duration::from_secs(20),
         channels: 4,
@@ -70,6 +71,15 @@ pub(crate) async fn open_single() -> Backend {
 
 pub(crate) async fn open_cluster() -> Backend {
     begin(cluster()).await
+}
+
+/// With accounts that expire soon.
+pub(crate) async fn open_single_brief() -> Backend {
+    begin(Settings { account_lifetime: KEPT_FOR, ..single() }).await
+}
+
+pub(crate) async fn open_cluster_brief() -> Backend {
+    begin(Settings { account_lifetime: KEPT_FOR, ..cluster() }).await
 }
 
 pub(crate) async fn open_replicated() -> Backend {

@@ -10,7 +10,6 @@ pub mod apt;
 mod cluster;
 mod engine;
 mod env;
-mod faketime;
 mod install;
 mod job;
 mod kafka;
@@ -29,7 +28,6 @@ use std::path::Path;
 use anyhow::bail;
 
 pub use env::{Variable, export};
-pub use faketime::faketime;
 pub use job::Service;
 pub use leash::Leash;
 pub use lent::Lent;

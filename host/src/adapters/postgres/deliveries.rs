@@ -119,6 +119,36 @@ impl Deliveries for Postgres {
         .await
     }
 
+    async fn untold(&self, now_ms: u64, until_ms: u64, limit: usize) -> Result<Vec<DeadLetter>, Error> {
+        self.within(self.settings.call_timeout, async move {
+            let sql = format!(
+                "UPDATE dead_letter SET tell_at = $2 WHERE id IN \
+                 (SELECT id FROM dead_letter WHERE tell_at <= $1 ORDER BY id LIMIT $3 FOR UPDATE SKIP LOCKED) \
+                 RETURNING {EVENT}, id, {PLACE}, attempts, at, reason"
+            );
+            let rows = sqlx::query(AssertSqlSafe(sql))
+                .bind(signed(now_ms)?)
+                .bind(signed(until_ms)?)
+                .bind(at_most(limit))
+                .fetch_all(&self.pool())
+                .await
+                .map_err(error::of)?;
+            let mut letters = rows.iter().map(read_dead_letter).collect::<Result<Vec<_>, _>>()?;
+            // What an update returns has no order.
+            letters.sort_unstable_by_key(|letter| letter.id);
+            Ok(letters)
+        })
+        .await
+    }
+
+    async fn told(&self, ids: &[i64]) -> Result<(), Error> {
+        self.within(self.settings.call_timeout, async move {
+            let told = sqlx::query("UPDATE dead_letter SET tell_at = NULL WHERE id = ANY($1)").bind(ids);
+            told.execute(&self.pool()).await.map(drop).map_err(error::of)
+        })
+        .await
+    }
+
     async fn replay(&self, id: i64, now_ms: u64) -> Result<bool, Error> {
         self.within(self.settings.call_timeout, async move {
             let sql = format!(

@@ -1,5 +1,7 @@
 //! The push bus: a fixed number of channels, to one of which each room belongs. Step 10 of the way of a gift.
 //!
+//! An empty message on the first channel is an announcement that something was changed.
+//!
 //! On one server these are plain channels, in Redis Cluster sharded ones, so that the nodes share them. Every process hears all of
 //! them, its own messages too. After a connection is lost it subscribes again; what was published meanwhile is lost, and a
 //! failover may deliver a message twice, which its key tells. Bound: `push_capacity` for what waits for the hub: beyond it
@@ -61,6 +63,7 @@ struct Inbox {
     lost: AtomicU64,
     /// Told when a node hears us no more.
     cut: Notify,
+    announced: watch::Sender<()>,
 }
 
 impl std::fmt::Debug for RedisPushBus {
@@ -74,11 +77,20 @@ impl Inbox {
     fn take(&self, info: PushInfo) {
         if matches!(info.kind, PushKind::Disconnection | PushKind::SUnsubscribe) {
             self.cut.notify_one();
+            // Announcements may be lost now.
+            self.announced.send_replace(());
         }
-        if !matches!(info.kind, PushKind::Message | PushKind::SMessage) || !self.is_heard.load(Ordering::Acquire) {
+        if !matches!(info.kind, PushKind::Message | PushKind::SMessage) {
             return;
         }
         let Some(Value::BulkString(bytes)) = info.data.into_iter().nth(1) else { return };
+        if bytes.is_empty() {
+            self.announced.send_replace(());
+            return;
+        }
+        if !self.is_heard.load(Ordering::Acquire) {
+            return;
+        }
         let messages: Vec<PushMessage> = match postcard::from_bytes(&bytes) {
             Ok(messages) => messages,
             Err(error) => {
@@ -110,6 +122,7 @@ impl RedisPushBus {
             is_heard: AtomicBool::new(false),
             lost: AtomicU64::new(0),
             cut: Notify::new(),
+            announced: watch::Sender::new(()),
         });
         let names: Vec<String> = (0..settings.channels).map(|channel| name(&settings.prefix, channel)).collect();
         let link = within(settings.connect_timeout, connect(settings, Arc::clone(&inbox), &names)).await?;
@@ -144,6 +157,10 @@ impl RedisPushBus {
     async fn send(&self, channel: u32, messages: &[PushMessage]) -> Result<(), Unavailable> {
         let encoded = postcard::to_stdvec(messages);
         let encoded = encoded.map_err(|error| Unavailable(format!("the pushes cannot be encoded: {error}")))?;
+        self.send_bytes(channel, encoded).await
+    }
+
+    async fn send_bytes(&self, channel: u32, encoded: Vec<u8>) -> Result<(), Unavailable> {
         let sent = async {
             match &self.link {
                 Link::Single(link) => {
@@ -237,6 +254,14 @@ impl PushBus for RedisPushBus {
         };
         self.tasks.lock().push(tokio::spawn(forward));
         receiver
+    }
+
+    async fn announce(&self) -> Result<(), Unavailable> {
+        self.send_bytes(0, Vec::new()).await
+    }
+
+    fn announced(&self) -> watch::Receiver<()> {
+        self.inbox.announced.subscribe()
     }
 }
 
