@@ -139,9 +139,7 @@ async fn partitions_that_move_between_hosts_lose_nothing() {
 
 /// On which disk each partition of the scenario is, by topic and partition: a folder `topic-partition` there.
 fn disks(kafka: &Path, prefix: &str) -> BTreeMap<(String, u32), &'static str> {
-    let data =
-        std::fs::read_dir(kafka).unwrap().map(|entry| entry.unwrap().path()).find(|path| path.join("a").is_dir());
-    let data = data.expect("the broker's disks are folders `a` and `b`");
+    let data = kafka.join("data");
     let mut found = BTreeMap::new();
     for disk in ["a", "b"] {
         for entry in std::fs::read_dir(data.join(disk)).unwrap() {
@@ -159,8 +157,8 @@ fn disks(kafka: &Path, prefix: &str) -> BTreeMap<(String, u32), &'static str> {
 /// Kafka's own tool tells the broker, which goes on by itself.
 fn move_to(services: &mut Services, wanted: &BTreeMap<(String, u32), &'static str>) {
     let kafka = services.kafka();
-    let data = std::fs::read_dir(kafka.folder()).unwrap().map(|entry| entry.unwrap().path());
-    let data = data.into_iter().find(|path| path.join("a").is_dir()).unwrap().canonicalize().unwrap();
+    // By the names that the broker knows them by.
+    let data = kafka.folder().join("data");
     let partitions: Vec<_> = wanted
         .iter()
         .map(|((topic, partition), disk)| {
