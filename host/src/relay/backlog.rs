@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use tokio::time::{Duration, sleep};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::Shared;
 
-/// How often to look. Asking costs the brokers a question for each group; what is published in between may go beyond the bound.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// How often to look, in times of renewing leases: asking costs the queue some questions for each group, and what is published in between
+/// may go beyond the bound.
+const LOOK_EVERY: u32 = 5;
 
 /// Looks now and then whether more waits than may. One task of a relay. While the queue does not answer, what was known stands.
 pub(super) async fn watch(shared: Arc<Shared>, stop: CancellationToken) {
@@ -20,7 +21,7 @@ pub(super) async fn watch(shared: Arc<Shared>, stop: CancellationToken) {
                     Ok(lag) => look(&shared, lag.values().fold(0, |sum: u64, each| sum.saturating_add(*each))),
                     Err(error) => tracing::debug!(%error, "it is not known how much waits in the queue"),
                 }
-                sleep(LOOK_EVERY).await;
+                sleep(shared.relay.settings.renew_every * LOOK_EVERY).await;
             }
         })
         .await;

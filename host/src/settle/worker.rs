@@ -45,11 +45,16 @@ impl Worker {
     /// Works until it is told to stop; a batch that was begun is finished first, unless it cannot be.
     pub async fn run(mut self, shutdown: CancellationToken) {
         let mut retries_looked_for = Instant::now();
+        let (mut is_told, mut is_cut_off) = (false, false);
         while !shutdown.is_cancelled() {
             if retries_looked_for.elapsed() >= RETRIES_EVERY {
                 retries_looked_for = Instant::now();
-                if let Err(error) = self.try_again(&shutdown).await {
-                    tracing::warn!(group = %self.group, %error, "cannot try events again now");
+                match self.try_again(&shutdown).await {
+                    Ok(()) => is_told = false,
+                    Err(error) if !std::mem::replace(&mut is_told, true) => {
+                        tracing::warn!(group = %self.group, %error, "cannot try events again now");
+                    }
+                    Err(_) => {}
                 }
             }
             let polled = tokio::select! {
@@ -57,10 +62,16 @@ impl Worker {
                 polled = self.source.poll(BATCH_MAX, POLL_WAIT) => polled,
             };
             match polled {
+                // Nothing may come because the queue is away.
                 Ok(batch) if batch.is_empty() => {}
-                Ok(batch) => self.settle_batch(batch, &shutdown).await,
+                Ok(batch) => {
+                    is_cut_off = false;
+                    self.settle_batch(batch, &shutdown).await;
+                }
                 Err(error) => {
-                    tracing::warn!(group = %self.group, %error, "cannot read the queue");
+                    if !std::mem::replace(&mut is_cut_off, true) {
+                        tracing::warn!(group = %self.group, %error, "cannot read the queue; will try again");
+                    }
                     pause(BACKEND_WAIT, &shutdown).await;
                 }
             }

@@ -4,13 +4,15 @@ use std::time::{Duration, Instant};
 
 use greenroom_manifest::Role;
 use reqwest::header::HeaderMap;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::hosts::{Host, token};
-use crate::load::Gift;
+use crate::load::{FIRST_VIEWER, Gift};
 
-/// A viewer who is not of the load.
-pub const FUNDED: i64 = 5_001;
+/// A viewer of the load, with much money.
+pub const VIEWER: i64 = FIRST_VIEWER + 3;
+/// Whoever asks beside the load, in the history; no viewer ever has this number.
+pub const PROCESS: i64 = -1;
 /// A circuit opens after some time-outs, and closes after some probes.
 const CIRCUIT_WAIT: Duration = Duration::from_secs(40);
 
@@ -38,27 +40,6 @@ impl Asker {
     pub async fn give(&self, host: &Host, gift: &Gift) -> Answer {
         answer(self.http.post(format!("{}{}", host.url(), gift.path())).bearer_auth(&self.token).json(&gift.body()))
             .await
-    }
-
-    /// A viewer with money, like those of the load.
-    pub async fn funded(host: &Host) -> Self {
-        let body = json!({
-            "eventId": format!("recharge-{FUNDED}"), "userId": FUNDED, "assetType": 1, "amount": 100_000,
-            "eventType": "orderApple", "orderId": "o1", "transactionId": "t1",
-        });
-        let service = Self::with(1, Role::Service);
-        let request = service.http.post(format!("{}/v1/recharges", host.url())).bearer_auth(&service.token).json(&body);
-        let answer = answer(request).await;
-        assert_eq!(answer.status, 200, "{}", answer.body);
-        Self::with(FUNDED, Role::Viewer)
-    }
-
-    /// What can be spent. The database must be there.
-    pub async fn spendable(&self, host: &Host) -> Value {
-        let answer = self.get(host, "/v1/users/me/assets").await;
-        let assets = answer.body["assets"].as_array().cloned().unwrap_or_default();
-        let gold = assets.into_iter().find(|asset| asset["assetType"] == 1);
-        gold.unwrap_or_else(|| panic!("{}", answer.body))["spendable"].clone()
     }
 
     pub async fn get(&self, host: &Host, path: &str) -> Answer {

@@ -87,7 +87,7 @@ pub struct World {
     pub site: Site,
     pub hosts: Vec<Host>,
     networks: Vec<Network>,
-    history: Arc<Recorder>,
+    pub history: Arc<Recorder>,
     pub load: Load,
     auditor: (CancellationToken, JoinHandle<Auditor>),
     begun: Instant,

@@ -31,11 +31,23 @@ impl ClientContext for Logged {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::warn!(%error, reason, "kafka");
+        told(&error, reason);
     }
 }
 
 impl ConsumerContext for Logged {}
+
+/// An error that librdkafka tells of. It does so for every connection that is refused; the circuit and the consumers tell of it once.
+pub(super) fn told(error: &KafkaError, reason: &str) {
+    match error.rdkafka_error_code() {
+        Some(
+            RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::AllBrokersDown | RDKafkaErrorCode::Resolve,
+        ) => {
+            tracing::debug!(%error, reason, "kafka");
+        }
+        _ => tracing::warn!(%error, reason, "kafka"),
+    }
+}
 
 /// A line of librdkafka's. It tells of every lost connection, so only what is worse than that is a warning.
 pub(super) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
