@@ -66,7 +66,7 @@ async fn write(dir: &Path, events: usize) {
     let mut last = Position::default();
     for number in 0..events {
         let payer = account(number as i64 % VIEWERS + 1);
-        let held = house.cache.hold(Hold {
+        let hold = Hold {
             event_id: EventId::new(&uuid::Uuid::now_v7().to_string()).unwrap(),
             payer,
             amount: Amount(1),
@@ -77,8 +77,9 @@ async fn write(dir: &Path, events: usize) {
             room_id: Some(RoomId(7)),
             payload: Bytes::from_static(payload),
             now_ms: std::time::UNIX_EPOCH.elapsed().unwrap().as_millis() as u64,
-        });
-        match held.await.unwrap() {
+        };
+        let epoch = house.cache.epoch(payer.user_id).await.unwrap();
+        match house.cache.hold(hold, epoch).await.unwrap() {
             HoldResult::Held(_, position) => last = position,
             other => panic!("not held: {other:?}"),
         }

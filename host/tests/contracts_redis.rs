@@ -12,6 +12,11 @@ mod key_space;
 #[path = "contracts/loading.rs"]
 #[macro_use]
 mod loading;
+#[path = "contracts/outage.rs"]
+mod outage;
+#[path = "faults/proxy.rs"]
+#[allow(dead_code, reason = "the faults of the whole use the rest")]
+mod proxy;
 #[path = "contracts/push_bus.rs"]
 #[macro_use]
 mod push_bus;
@@ -27,6 +32,14 @@ mod redis_faults;
 mod redis_model;
 #[path = "contracts/redis_outbox.rs"]
 mod redis_outbox;
+#[path = "contracts/redis_rate_limit.rs"]
+mod redis_rate_limit;
+#[path = "contracts/redis_server.rs"]
+mod redis_server;
+#[path = "contracts/redis_setup.rs"]
+mod redis_setup;
+#[path = "contracts/redis_takeover.rs"]
+mod redis_takeover;
 
 mod of_the_cache_in_redis {
     cache_contracts!(crate::redis_backend::open_single);

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::bail;
 
-use crate::progress::{self, run_quietly};
 use crate::workspace::{Workspace, cargo};
+use greenroom_services::progress::{self, run_quietly};
 
 /// The release whose configuration `deny.toml` is written for.
 const DENY_VERSION: &str = "0.20.2";

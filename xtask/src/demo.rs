@@ -13,9 +13,9 @@ use anyhow::Context;
 use serde_json::{Value, json};
 
 use crate::server::{Options, Server, interrupts};
-use crate::services::Lent;
 use crate::workspace::{Workspace, cargo};
-use crate::{plugins, progress};
+use crate::{plugins, services};
+use greenroom_services::{Lent, progress};
 
 const ROOM: &str = "1";
 const VIEWER: &str = "1001";
@@ -54,7 +54,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<()> {
     };
     let interrupted = interrupts()?;
     if args.distributed {
-        let services = Lent::start(workspace)?;
+        let services = Lent::start(&services::folder(workspace))?;
         let servers = hosts::start(&options, &services.variables)?;
         return stay(servers, &interrupted, &program, &data_dir);
     }

@@ -2,14 +2,12 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
-mod apt;
 mod bench;
 mod check;
 mod demo;
 mod http;
 mod pack;
 mod plugins;
-mod progress;
 mod server;
 mod services;
 mod suites;

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 
 use crate::pack::{Packed, pack};
-use crate::progress;
 use crate::wasm_target::Toolchain;
 use crate::workspace::{Package, Workspace};
+use greenroom_services::progress;
 
 /// The folders in which plugins live.
 const SHELVES: [&str; 3] = ["plugins", "examples", "host/tests/guests"];

@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::http::Caller;
-use crate::progress::{Step, run_quietly};
+use greenroom_services::progress::{Step, run_quietly};
 
 /// The file of the secret that signs tokens, in the data directory.
 const SECRET: &str = "dev-secret";

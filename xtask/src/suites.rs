@@ -13,9 +13,9 @@ use std::time::Instant;
 use anyhow::{Context, bail};
 
 use self::table::Table;
-use crate::services::Lent;
 use crate::workspace::{Workspace, cargo};
-use crate::{plugins, progress};
+use crate::{plugins, services};
+use greenroom_services::{Lent, progress};
 
 /// Tests counted, of one suite or of all.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -64,7 +64,7 @@ pub(crate) fn run(workspace: &Workspace, filter: &[String]) -> anyhow::Result<()
         command
     };
     progress::run(test().arg("--no-run"))?;
-    let services = Lent::start(workspace)?;
+    let services = Lent::start(&services::folder(workspace))?;
     let mut run = test();
     run.envs(services.variables.iter().cloned());
     run.args(["--no-fail-fast", "--"]).args(filter);

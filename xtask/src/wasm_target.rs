@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use anyhow::bail;
 
-use crate::apt::{self, Privilege, apt};
-use crate::progress::{Step, run_quietly};
 use crate::workspace::cargo;
+use greenroom_services::apt::{self, Privilege, apt};
+use greenroom_services::progress::{Step, run_quietly};
 use machine::{Machine, Rustup, TARGET};
 
 /// Debian's compiler, cargo, library sources, and the name under which the compiler finds its linker.

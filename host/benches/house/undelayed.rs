@@ -7,7 +7,7 @@ use bytes::Bytes;
 use greenroom::adapters::embedded::EmbeddedCache;
 use greenroom::domain::{Account, Amount, ContentDigest, Event, EventId, Outcome, UserId};
 use greenroom::ports::cache::{
-    Cache, CachedAccount, Commit, CommitResult, Error, Hold, HoldResult, Lease, Position, Ranked, Settled, Shard,
+    Cache, CachedAccount, Commit, CommitResult, Epoch, Error, Hold, HoldResult, Lease, Position, Ranked, Settled, Shard,
 };
 use parking_lot::Mutex;
 
@@ -41,14 +41,14 @@ impl Cache for Undelayed {
         *furthest = position.max(*furthest);
         Ok(())
     }
-    async fn hold(&self, hold: Hold) -> Result<HoldResult, Error> {
-        self.inner().hold(hold).await
+    async fn epoch(&self, payer: UserId) -> Result<Epoch, Error> {
+        self.inner().epoch(payer).await
+    }
+    async fn hold(&self, hold: Hold, epoch: Epoch) -> Result<HoldResult, Error> {
+        self.inner().hold(hold, epoch).await
     }
     async fn outcome(&self, u: UserId, e: &EventId) -> Result<Option<(ContentDigest, Outcome, Position)>, Error> {
         self.inner().outcome(u, e).await
-    }
-    async fn outcomes_complete_since_ms(&self) -> Result<u64, Error> {
-        self.inner().outcomes_complete_since_ms().await
     }
     async fn account(&self, account: Account) -> Result<Option<CachedAccount>, Error> {
         self.inner().account(account).await

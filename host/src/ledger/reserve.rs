@@ -2,7 +2,7 @@
 
 use super::{Answer, Error, Kind, Ledger, load};
 use crate::domain::{Account, ContentDigest, EventId, UserId};
-use crate::ports::cache::{Hold, HoldResult, Position};
+use crate::ports::cache::{Epoch, Hold, HoldResult, Position};
 
 /// How far a client's clock may be ahead of ours before its `UUIDv7` is no longer trusted to tell when the event was made. Less than the
 /// five minutes that a cache believes, because the cache may look at the clock a little earlier than we do.
@@ -19,11 +19,12 @@ impl Ledger {
         if !hold.amount.is_positive() {
             return Err(Error::Invalid(format!("amount: {} must be 1 or more", hold.amount)));
         }
-        if let Some(answer) = self.forgotten(hold.payer.user_id, &hold.event_id, hold.digest).await? {
-            return Ok(answer);
-        }
         for _ in 0..load::TRIES_MAX {
-            match self.cache.hold(hold.clone()).await? {
+            let epoch = self.cache.epoch(hold.payer.user_id).await?;
+            if let Some(answer) = self.forgotten(&hold, epoch).await? {
+                return Ok(answer);
+            }
+            match self.cache.hold(hold.clone(), epoch).await? {
                 HoldResult::Held(outcome, position) => {
                     self.count_hold(&hold);
                     return Ok(Answer { outcome, replayed: false, position });
@@ -40,6 +41,8 @@ impl Ledger {
                 HoldResult::Miss => {
                     self.load(hold.payer).await?;
                 }
+                // What was lost meanwhile may be settled by now, so the database is asked again.
+                HoldResult::OtherEpoch => {}
             }
         }
         Err(Error::Loading)
@@ -68,23 +71,17 @@ impl Ledger {
                 Ok(Some(Answer { outcome, replayed: true, position }))
             }
             Some(_) => Err(Error::Reused(event_id.clone())),
-            None => self.forgotten(payer.user_id, event_id, digest).await,
+            None => self.posted(payer.user_id, event_id, digest).await,
         }
     }
 
     /// Looks into the database for an event whose outcome the cache may have forgotten. Events whose own id says that they were made
     /// since the cache remembers everything are not looked up: this is what keeps the database out of the way of a gift.
-    async fn forgotten(
-        &self,
-        payer: UserId,
-        event_id: &EventId,
-        digest: ContentDigest,
-    ) -> Result<Option<Answer>, Error> {
-        let since = self.cache.outcomes_complete_since_ms().await?;
+    async fn forgotten(&self, hold: &Hold, epoch: Epoch) -> Result<Option<Answer>, Error> {
         let until = self.clock.now_ms().saturating_add(CLOCK_SKEW_MS);
-        match event_id.made_at_ms() {
-            Some(made_at) if made_at >= since && made_at <= until => Ok(None),
-            _ => self.posted(payer, event_id, digest).await,
+        match hold.event_id.made_at_ms() {
+            Some(made_at) if made_at >= epoch.complete_since_ms && made_at <= until => Ok(None),
+            _ => self.posted(hold.payer.user_id, &hold.event_id, hold.digest).await,
         }
     }
 

@@ -293,9 +293,9 @@ impl Registry {
                 in_room.succeeded();
                 in_all.succeeded();
             }
-            Err(Error::Failed { .. } | Error::Timeout { .. }) => {
-                in_room.failed();
-                in_all.failed();
+            Err(error @ (Error::Failed { .. } | Error::Timeout { .. })) => {
+                in_room.failed(error);
+                in_all.failed(error);
             }
             Err(Error::Overloaded { .. }) => self.trim_others(plugin),
             Err(_) => {}

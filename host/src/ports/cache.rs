@@ -94,6 +94,22 @@ pub struct Hold {
     pub now_ms: u64,
 }
 
+/// A time in which a bucket has lost nothing. Who holds names the one under which the database was asked about the event, so that
+/// nothing which was lost and settled in between is held a second time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Epoch {
+    /// No two epochs of a bucket have the same one.
+    pub number: u64,
+    /// Events made (by their own `UUIDv7` time) at or after this moment have their outcomes in the cache if they were ever held, as
+    /// long as this is the bucket's epoch; for others only the database knows. Milliseconds since the Unix epoch.
+    pub complete_since_ms: u64,
+}
+
+impl Epoch {
+    /// That of a bucket which is being recovered: nothing can be held under it.
+    pub const NONE: Self = Self { number: 0, complete_since_ms: u64::MAX };
+}
+
 /// What became of a hold. Only `Held` has changed anything.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HoldResult {
@@ -113,6 +129,8 @@ pub enum HoldResult {
     LimitReached(usize),
     /// The bucket has lost data and is being recovered.
     Recovering,
+    /// The bucket has another epoch than the one that was named: ask the database again, then hold again.
+    OtherEpoch,
 }
 
 /// The right to fill an absent account, taken before the database is read.
@@ -243,9 +261,13 @@ pub struct Ranked {
 /// See the module's text for what all of it promises. Every method is safe to cancel: it has then been made or not.
 #[async_trait]
 pub trait Cache: Send + Sync {
-    /// Reserves, remembers the outcome and appends the event, in one atomic step. The order of answers is that of the
-    /// protocol: known event, recovering, miss, counters, balance. Idempotent by (payer, event id).
-    async fn hold(&self, hold: Hold) -> Result<HoldResult, Error>;
+    /// The epoch of the payer's bucket: what a hold has to name. May be an older one; the hold then says so.
+    async fn epoch(&self, payer: UserId) -> Result<Epoch, Error>;
+
+    /// Reserves, remembers the outcome and appends the event, in one atomic step, unless the bucket has another epoch than this. The
+    /// order of answers is that of the protocol: known event, recovering, epoch, miss, counters, balance. Idempotent by (payer, event
+    /// id).
+    async fn hold(&self, hold: Hold, epoch: Epoch) -> Result<HoldResult, Error>;
 
     /// Returns once everything up to the position would survive a crash.
     async fn durable(&self, position: Position) -> Result<(), Error>;
@@ -256,10 +278,6 @@ pub trait Cache: Send + Sync {
         payer: UserId,
         event_id: &EventId,
     ) -> Result<Option<(ContentDigest, Outcome, Position)>, Error>;
-
-    /// Events made (by their own `UUIDv7` time) at or after this moment have their outcomes in the cache if they were ever held;
-    /// for others only the database knows. Milliseconds since the Unix epoch.
-    async fn outcomes_complete_since_ms(&self) -> Result<u64, Error>;
 
     /// The account, or none if it is not cached. An account remembered as not existing counts as not cached.
     async fn account(&self, account: Account) -> Result<Option<CachedAccount>, Error>;

@@ -33,7 +33,10 @@ pub struct BucketLease {
 /// What a read has found.
 #[derive(Debug, Clone, Default)]
 pub struct Page {
-    /// Whether the bucket has its epoch: it has lost nothing since the epoch was set. Without it nobody can hold there.
+    /// Names the history of data in which this was read. The cache goes to another one when a copy of it takes over or it starts again:
+    /// what was seen to in one history says nothing of the other.
+    pub history: Arc<str>,
+    /// Whether the bucket has its epoch: it has lost nothing since the epoch was set, in this history. Without it nobody can hold there.
     pub has_epoch: bool,
     /// The last entry that was ever appended, removed ones too; none if the log does not exist. If it lies before what the relay has
     /// read, the bucket went back in time.
@@ -73,7 +76,8 @@ pub trait Outbox: Send + Sync {
     async fn drop_epoch(&self, lease: BucketLease) -> Result<(), Unavailable>;
 
     /// Gives a bucket that has recovered its epoch; its accounts are loaded anew from the database. False if the lease was lost.
-    async fn set_epoch(&self, lease: BucketLease) -> Result<bool, Unavailable>;
+    /// Refused if the cache is in another history than the one in which the recovery was seen to.
+    async fn set_epoch(&self, lease: BucketLease, history: &str) -> Result<bool, Unavailable>;
 
     /// Says that a relay is there, for so long from now on, and answers how many are, this one included: their fair share of the buckets
     /// follows from it. A time of zero says that it goes.

@@ -4,6 +4,7 @@
 //! in time is published again rather than passed over.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use tokio::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -25,6 +26,8 @@ pub(super) struct Carrier {
     shared: Arc<Shared>,
     held: Arc<HeldLease>,
     stop: CancellationToken,
+    /// The history of the cache that all of this is from.
+    history: Option<Arc<str>>,
     /// The last entry that the log is known to have had.
     last: Option<EntryId>,
     /// The last entry that was removed.
@@ -45,7 +48,7 @@ enum Fault {
 
 impl Carrier {
     pub fn new(shared: Arc<Shared>, held: Arc<HeldLease>, stop: CancellationToken) -> Self {
-        Self { shared, held, stop, last: None, removed: None, recovery: None }
+        Self { shared, held, stop, history: None, last: None, removed: None, recovery: None }
     }
 
     /// Carries until it is told to stop or its lease is lost. What was begun to be published is waited for.
@@ -61,7 +64,11 @@ impl Carrier {
                     Err(Fault::Lost) => break,
                     Err(error) => {
                         let bucket = self.held.lease.bucket;
-                        tracing::warn!(bucket, %error, "nothing is relayed from a bucket; will try again");
+                        if backoff == BACKOFF_MIN {
+                            tracing::warn!(bucket, %error, "nothing is relayed from a bucket; will try again");
+                        } else {
+                            tracing::debug!(bucket, %error, "nothing is relayed from a bucket yet");
+                        }
                         metrics::counter!("greenroom_relay_failures_total").increment(1);
                         let wait = backoff;
                         backoff = backoff.saturating_mul(2).min(self.shared.relay.settings.backoff_max);
@@ -90,8 +97,16 @@ impl Carrier {
         self.recover(&page, is_empty).await
     }
 
-    /// Takes the epoch of a bucket that went back in time. Until that has succeeded nothing else is done.
+    /// Takes the epoch of a bucket that went back in time. Until that has succeeded nothing else is done. In another history nothing
+    /// that was seen before counts: a recovery begins anew.
     async fn watch_time(&mut self, page: &Page) -> Result<(), Fault> {
+        if self.history.as_ref().is_some_and(|known| *known != page.history) {
+            let bucket = self.held.lease.bucket;
+            tracing::warn!(bucket, has_epoch = page.has_epoch, "another copy of a bucket's data has taken over");
+            metrics::counter!("greenroom_relay_takeovers_total").increment(1);
+            (self.last, self.removed, self.recovery) = (None, None, None);
+        }
+        self.history = Some(Arc::clone(&page.history));
         let first = page.entries.first().map(|(id, _)| id);
         let came_back = first.zip(self.removed.as_ref()).is_some_and(|(first, removed)| first <= removed);
         if page.last < self.last || came_back {
@@ -124,6 +139,9 @@ impl Carrier {
         if !self.held.stands() {
             return Ok(());
         }
+        if self.shared.is_queue_full.load(Ordering::Relaxed) {
+            return Err(queue::Error::Full.into());
+        }
         self.shared.relay.queue.publish(events).await?;
         metrics::counter!("greenroom_relay_published_total").increment(count);
         // The token keeps a holder that was too slow from removing anything.
@@ -141,7 +159,7 @@ impl Carrier {
         if !recovery.is_done(&self.shared.passage, self.removed.as_ref(), is_empty) || !self.held.stands() {
             return Ok(());
         }
-        let set = self.shared.relay.outbox.set_epoch(self.held.lease);
+        let set = self.shared.relay.outbox.set_epoch(self.held.lease, &page.history);
         if !page.has_epoch && !self.shared.in_time(set, Duration::ZERO).await? {
             return Err(Fault::Lost);
         }

@@ -46,7 +46,9 @@ impl Default for Passage {
 impl Recovery {
     /// The loss was seen on this page.
     pub fn begin(shared: &Shared, page: &Page) -> Self {
-        let quiet_at = Instant::now() + shared.relay.settings.publish_max;
+        let settings = &shared.relay.settings;
+        // The lease of another holder may have been lost with the data: it goes on until its own clock ends it.
+        let quiet_at = Instant::now() + settings.lease_ttl + settings.publish_max;
         Self { until: page.last.clone(), quiet_at, queued_at: None }
     }
 
@@ -73,6 +75,7 @@ pub(super) async fn watch(shared: Arc<Shared>, stop: CancellationToken) {
     let mut wanted = shared.passage.wanted.subscribe();
     let _ = stop
         .run_until_cancelled(async {
+            let mut is_told = false;
             loop {
                 let passed = *shared.passage.passed.borrow();
                 if wanted.wait_for(|wanted| *wanted > passed).await.is_err() {
@@ -81,10 +84,13 @@ pub(super) async fn watch(shared: Arc<Shared>, stop: CancellationToken) {
                 let taken_at = Instant::now();
                 match pass(&shared).await {
                     Ok(()) => {
+                        is_told = false;
                         shared.passage.passed.send_replace(Some(taken_at));
                     }
                     Err(error) => {
-                        tracing::warn!(%error, "it is not known how far settling has come; will ask again");
+                        if !std::mem::replace(&mut is_told, true) {
+                            tracing::warn!(%error, "it is not known how far settling has come; will ask again");
+                        }
                         sleep(ASK_EVERY).await;
                     }
                 }

@@ -49,9 +49,14 @@ impl Rooms {
     pub async fn follow(self: Arc<Self>, look_every: Duration, shutdown: CancellationToken) {
         let mut seen = Seen::default();
         let mut announced = self.registry.announced();
+        let mut is_told = false;
         while !shutdown.is_cancelled() {
-            if let Err(error) = self.catch_up(&mut seen).await {
-                tracing::warn!(%error, "cannot look for changes of rooms; will try again");
+            match self.catch_up(&mut seen).await {
+                Ok(()) => is_told = false,
+                Err(error) if !std::mem::replace(&mut is_told, true) => {
+                    tracing::warn!(%error, "cannot look for changes of rooms; will try again");
+                }
+                Err(_) => {}
             }
             tokio::select! {
                 () = shutdown.cancelled() => {}

@@ -132,6 +132,7 @@ impl Worker {
     async fn consume(&self, tried: &[Tried], shutdown: &CancellationToken) -> Option<SetAside> {
         let batch: Vec<Delivery> = tried.iter().map(|tried| tried.delivery.clone()).collect();
         let attempts: Vec<u32> = tried.iter().map(|tried| tried.attempt).collect();
+        let mut is_told = false;
         loop {
             let begun = Instant::now();
             match self.consumer.consume(&self.settle, &batch, &attempts).await {
@@ -143,7 +144,11 @@ impl Worker {
                     return Some(self.sort(tried, verdicts));
                 }
                 Err(error) => {
-                    tracing::warn!(group = %self.group, %error, events = batch.len(), "a batch was not consumed");
+                    if std::mem::replace(&mut is_told, true) {
+                        tracing::debug!(group = %self.group, %error, "a batch was not consumed yet");
+                    } else {
+                        tracing::warn!(group = %self.group, %error, events = batch.len(), "a batch was not consumed; will try again");
+                    }
                     pause(error.retry_after, shutdown).await;
                     if shutdown.is_cancelled() {
                         return None;

@@ -19,7 +19,7 @@ pub(crate) async fn a_hold_reserves_and_a_repetition_gets_the_same_answer(cache:
     assert_eq!((outcome.amount, outcome.balance), (Amount(30), Amount(70)));
     held(cache, hold_of(payer, "b", 50)).await;
     // The price has changed meanwhile; what was asked for has not.
-    let again = cache.hold(hold_of(payer, "a", 99)).await.unwrap();
+    let again = cache.hold_now(hold_of(payer, "a", 99)).await.unwrap();
     assert_eq!(again, HoldResult::Replayed(outcome.clone(), position));
     let known = cache.outcome(payer.user_id, &event_id("a")).await.unwrap().unwrap();
     assert_eq!(known, (hold_of(payer, "a", 1).digest, outcome, position));
@@ -33,7 +33,7 @@ pub(crate) async fn an_event_id_with_other_content_is_refused(cache: &dyn Cache)
     held(cache, hold_of(payer, "a", 30)).await;
     let mut other = hold_of(payer, "a", 30);
     other.digest = ContentDigest::of("gift.sent", payer, b"another gift");
-    assert_eq!(cache.hold(other).await.unwrap(), HoldResult::Reused);
+    assert_eq!(cache.hold_now(other).await.unwrap(), HoldResult::Reused);
     assert_eq!(cache.account(payer).await.unwrap().unwrap().held, Amount(30));
 }
 
@@ -47,21 +47,21 @@ pub(crate) async fn answers_come_in_order_of_precedence(cache: &dyn Cache) {
     let payer = new_account();
     let mut hold = hold_of(payer, "a", 50);
     hold.counters = vec![counter("n", 1, Some(0))];
-    assert_eq!(cache.hold(hold.clone()).await.unwrap(), HoldResult::Miss);
+    assert_eq!(cache.hold_now(hold.clone()).await.unwrap(), HoldResult::Miss);
     let lease = cache.lease(payer).await.unwrap().unwrap();
     assert!(cache.fill(payer, lease, None, &[]).await.unwrap());
-    assert_eq!(cache.hold(hold.clone()).await.unwrap(), HoldResult::NoAccount);
+    assert_eq!(cache.hold_now(hold.clone()).await.unwrap(), HoldResult::NoAccount);
     cache.release(payer, &[], Some(settled(40, 1))).await.unwrap();
     fill(cache, payer, 40, 1).await;
-    assert_eq!(cache.hold(hold.clone()).await.unwrap(), HoldResult::LimitReached(0));
+    assert_eq!(cache.hold_now(hold.clone()).await.unwrap(), HoldResult::LimitReached(0));
     hold.counters.clear();
-    assert_eq!(cache.hold(hold.clone()).await.unwrap(), HoldResult::Insufficient(Amount(40)));
+    assert_eq!(cache.hold_now(hold.clone()).await.unwrap(), HoldResult::Insufficient(Amount(40)));
     assert_eq!(cache.outcome(payer.user_id, &hold.event_id).await.unwrap(), None);
     hold.amount = Amount(40);
     held(cache, hold.clone()).await;
     // Known comes before everything: nothing is left, and the counter would refuse.
     hold.counters = vec![counter("n", 1, Some(0))];
-    assert!(matches!(cache.hold(hold).await.unwrap(), HoldResult::Replayed(..)));
+    assert!(matches!(cache.hold_now(hold).await.unwrap(), HoldResult::Replayed(..)));
 }
 
 pub(crate) async fn counters_change_all_or_none_and_only_with_the_hold(cache: &dyn Cache) {
@@ -75,17 +75,17 @@ pub(crate) async fn counters_change_all_or_none_and_only_with_the_hold(cache: &d
     let (outcome, _) = held(cache, hold.clone()).await;
     assert_eq!(outcome.counters, [1, 5, 2]);
     hold.event_id = event_id("b");
-    assert_eq!(cache.hold(hold.clone()).await.unwrap(), HoldResult::LimitReached(1));
+    assert_eq!(cache.hold_now(hold.clone()).await.unwrap(), HoldResult::LimitReached(1));
     hold.counters.remove(1);
     hold.amount = Amount(1_000);
-    assert_eq!(cache.hold(hold.clone()).await.unwrap(), HoldResult::Insufficient(Amount(90)));
+    assert_eq!(cache.hold_now(hold.clone()).await.unwrap(), HoldResult::Insufficient(Amount(90)));
     assert_eq!(cache.counter(&shard, "combo", NOW_MS).await.unwrap(), 2);
     assert_eq!(cache.counter(&shard, "day", NOW_MS).await.unwrap(), 5);
     assert_eq!(cache.counter(&shard, "day", NOW_MS + 60_000).await.unwrap(), 0, "its time to live has passed");
     let put = Write::Put { key: "combo".into(), value: "text".into(), ttl_ms: None };
     cache.commit(commit_of(&shard, vec![put])).await.unwrap();
     hold.amount = Amount(1);
-    assert!(matches!(cache.hold(hold).await, Err(Error::WrongKind(key)) if key == "combo"));
+    assert!(matches!(cache.hold_now(hold).await, Err(Error::WrongKind(key)) if key == "combo"));
     assert_eq!(cache.account(payer).await.unwrap().unwrap().held, Amount(10));
 }
 
@@ -105,7 +105,7 @@ pub(crate) async fn release_removes_each_hold_once_and_takes_only_newer_versions
     let account = cache.account(payer).await.unwrap().unwrap();
     assert_eq!((account.settled, account.held), (settled(70, 2), Amount(0)));
     assert!(cache.accounts().await.unwrap().contains(&(payer, account)));
-    assert!(matches!(cache.hold(hold_of(payer, "a", 30)).await.unwrap(), HoldResult::Replayed(..)));
+    assert!(matches!(cache.hold_now(hold_of(payer, "a", 30)).await.unwrap(), HoldResult::Replayed(..)));
 }
 
 pub(crate) async fn a_load_under_way_starts_over_when_the_account_was_settled_meanwhile(cache: &dyn Cache) {
@@ -141,13 +141,13 @@ pub(crate) async fn events_that_wait_are_open_holds_of_an_account_that_is_loaded
     let mut open = cache.open_holds(payer).await.unwrap();
     open.sort_by_key(|(event_id, _)| event_id.to_string());
     assert_eq!(open, [(event_id("a"), Amount(LARGE)), (event_id("b"), Amount(30))]);
-    let too_much = cache.hold(hold_of(payer, "c", 71)).await.unwrap();
+    let too_much = cache.hold_now(hold_of(payer, "c", 71)).await.unwrap();
     assert_eq!(too_much, HoldResult::Insufficient(Amount(70)));
 
     let outcome = events[1].held.as_ref().unwrap().outcome.clone();
     let (digest, known, position) = cache.outcome(payer.user_id, &event_id("b")).await.unwrap().unwrap();
     assert_eq!((digest, &known), (hold_of(payer, "b", 30).digest, &outcome));
-    assert_eq!(cache.hold(hold_of(payer, "b", 30)).await.unwrap(), HoldResult::Replayed(outcome, position));
+    assert_eq!(cache.hold_now(hold_of(payer, "b", 30)).await.unwrap(), HoldResult::Replayed(outcome, position));
     cache.durable(position).await.unwrap();
     for _ in 0..2 {
         cache.release(payer, &[event_id("a")], Some(settled(100, 2))).await.unwrap();
@@ -165,13 +165,13 @@ pub(crate) async fn an_unknown_user_is_remembered_for_a_short_time(cache: &dyn C
     let lease = cache.lease(account).await.unwrap().unwrap();
     assert!(cache.fill(account, lease, None, &[]).await.unwrap());
     assert_eq!(cache.account(account).await.unwrap(), None);
-    assert_eq!(cache.hold(hold_of(account, "a", 1)).await.unwrap(), HoldResult::NoAccount);
+    assert_eq!(cache.hold_now(hold_of(account, "a", 1)).await.unwrap(), HoldResult::NoAccount);
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
-    while cache.hold(hold_of(account, "a", 1)).await.unwrap() == HoldResult::NoAccount {
+    while cache.hold_now(hold_of(account, "a", 1)).await.unwrap() == HoldResult::NoAccount {
         assert!(std::time::Instant::now() < deadline, "it is remembered for too long");
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
-    assert_eq!(cache.hold(hold_of(account, "a", 1)).await.unwrap(), HoldResult::Miss);
+    assert_eq!(cache.hold_now(hold_of(account, "a", 1)).await.unwrap(), HoldResult::Miss);
 }
 
 /// Eight threads hammer one account, each event id by two of them.
@@ -185,7 +185,7 @@ pub(crate) async fn hammering_one_account_never_overspends_and_debits_each_event
         tasks.spawn(async move {
             for number in 0..250 {
                 let amount = 1 + number % 3;
-                let result = cache.hold(hold_of(payer, &format!("{}-{number}", task / 2), amount)).await.unwrap();
+                let result = cache.hold_now(hold_of(payer, &format!("{}-{number}", task / 2), amount)).await.unwrap();
                 match result {
                     HoldResult::Held(outcome, _) => {
                         assert!(outcome.balance >= Amount::ZERO);

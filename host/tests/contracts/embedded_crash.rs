@@ -192,17 +192,17 @@ async fn a_full_disk_refuses_new_steps_and_loses_none_that_were_made() {
     }
     let (_, position) = held(&*embedded.cache, hold_of(payer, "b", 2)).await;
     assert!(matches!(embedded.cache.durable(position).await, Err(cache::Error::Unavailable(_))));
-    let refused = embedded.cache.hold(hold_of(payer, "c", 4)).await;
+    let refused = embedded.cache.hold_now(hold_of(payer, "c", 4)).await;
     assert!(matches!(refused, Err(cache::Error::Full(_))), "{refused:?}");
     let refused = embedded.queue.publish(vec![told("t", "k", "x")]).await;
     assert!(matches!(refused, Err(queue::Error::Full)), "{refused:?}");
     assert_eq!(embedded.cache.account(payer).await.unwrap().unwrap().held, Amount(3), "nothing is rolled back");
-    assert!(matches!(embedded.cache.hold(hold_of(payer, "b", 2)).await.unwrap(), HoldResult::Replayed(..)));
+    assert!(matches!(embedded.cache.hold_now(hold_of(payer, "b", 2)).await.unwrap(), HoldResult::Replayed(..)));
     let deadline = Instant::now() + Duration::from_secs(20);
     while embedded.cache.durable(position).await.is_err() {
         assert!(Instant::now() < deadline, "the disk has room again");
     }
-    while embedded.cache.hold(hold_of(payer, "c", 4)).await.is_err() {
+    while embedded.cache.hold_now(hold_of(payer, "c", 4)).await.is_err() {
         assert!(Instant::now() < deadline, "steps are taken again");
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
@@ -248,9 +248,9 @@ async fn old_outcomes_make_room_and_it_is_known_since_when_they_are_complete() {
     let dir = tempfile::tempdir().unwrap();
     let opened_ms = now_ms();
     let embedded = open(&Settings { buckets: 1, outcomes_max: 3, ..Settings::new(dir.path()) }).await;
-    let since_open = embedded.cache.outcomes_complete_since_ms().await.unwrap();
-    assert!(since_open >= opened_ms);
     let payer = account(1);
+    let since_open = embedded.cache.epoch(payer.user_id).await.unwrap().complete_since_ms;
+    assert!(since_open >= opened_ms);
     fill(&*embedded.cache, payer, 100, 1).await;
     for number in 0..8u64 {
         let mut hold = hold_of(payer, &number.to_string(), 1);
@@ -265,7 +265,7 @@ async fn old_outcomes_make_room_and_it_is_known_since_when_they_are_complete() {
         assert!(embedded.cache.outcome(payer.user_id, &event_id(open)).await.unwrap().is_some(), "{open} is open");
     }
     assert_eq!(embedded.cache.outcome(payer.user_id, &event_id("3")).await.unwrap(), None);
-    let complete_since = embedded.cache.outcomes_complete_since_ms().await.unwrap();
+    let complete_since = embedded.cache.epoch(payer.user_id).await.unwrap().complete_since_ms;
     assert!(complete_since > since_open + 1_003);
     for number in 3..8u64 {
         let known = embedded.cache.outcome(payer.user_id, &event_id(&number.to_string())).await.unwrap().is_some();
@@ -307,8 +307,8 @@ async fn money_waits_for_its_owner_and_news_for_nobody_do_not() {
     let open_now: Vec<_> = open_holds(&embedded, payer).await.into_keys().collect();
     assert_eq!(open_now, [event_id("b"), event_id("c")], "what its owner has committed is settled");
     assert!(embedded.cache.account(payer).await.unwrap().is_none(), "absent until the database was asked");
-    assert_eq!(embedded.cache.hold(hold_of(payer, "d", 1)).await.unwrap(), HoldResult::Miss);
-    assert!(matches!(embedded.cache.hold(hold_of(payer, "b", 6)).await.unwrap(), HoldResult::Replayed(..)));
+    assert_eq!(embedded.cache.hold_now(hold_of(payer, "d", 1)).await.unwrap(), HoldResult::Miss);
+    assert!(matches!(embedded.cache.hold_now(hold_of(payer, "b", 6)).await.unwrap(), HoldResult::Replayed(..)));
     fill(&*embedded.cache, payer, 95, 2).await;
     assert_eq!(embedded.cache.account(payer).await.unwrap().unwrap().held, Amount(7));
 }
@@ -344,7 +344,7 @@ async fn events_that_wait_in_the_database_have_their_holds_and_outcomes_again() 
     embedded.recover(&waiting);
     fill(&*embedded.cache, payer, 100, 1).await;
     assert_eq!(embedded.cache.account(payer).await.unwrap().unwrap().held, Amount(30));
-    assert!(matches!(embedded.cache.hold(hold_of(payer, "a", 30)).await.unwrap(), HoldResult::Replayed(..)));
+    assert!(matches!(embedded.cache.hold_now(hold_of(payer, "a", 30)).await.unwrap(), HoldResult::Replayed(..)));
 }
 
 #[tokio::test]
@@ -379,14 +379,14 @@ async fn a_full_outbox_refuses_and_takes_again_once_it_is_consumed() {
     let pair = vec![told("gift.sent", "k", "x"), told("gift.sent", "k", "y")];
     assert!(matches!(embedded.queue.publish(pair.clone()).await, Err(queue::Error::Full)));
     hold_durably(&embedded, payer, "d", 1).await;
-    assert!(matches!(embedded.cache.hold(hold_of(payer, "e", 1)).await, Err(cache::Error::Full(_))));
+    assert!(matches!(embedded.cache.hold_now(hold_of(payer, "e", 1)).await, Err(cache::Error::Full(_))));
     assert_eq!(embedded.cache.account(payer).await.unwrap().unwrap().held, Amount(4));
     let shard = new_shard("p");
     let mut commit = commit_of(&shard, vec![Write::Add { key: "c".into(), delta: 1, max: None, ttl_ms: None }]);
     commit.events = vec![told("gift.sent", "k", "z")];
     assert!(matches!(embedded.cache.commit(commit.clone()).await, Err(cache::Error::Full(_))));
     assert_eq!(embedded.cache.counter(&shard, "c", NOW_MS).await.unwrap(), 0, "taken back");
-    assert!(matches!(embedded.cache.hold(hold_of(payer, "a", 1)).await.unwrap(), HoldResult::Replayed(..)));
+    assert!(matches!(embedded.cache.hold_now(hold_of(payer, "a", 1)).await.unwrap(), HoldResult::Replayed(..)));
     let some = read(&mut *owner, 4).await;
     owner.commit(after(&some)).await.unwrap();
     embedded.queue.publish(pair).await.unwrap();

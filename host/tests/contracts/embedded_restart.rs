@@ -116,7 +116,7 @@ impl Run {
                     let key = "n".into();
                     hold.counters = vec![cache::CounterAdd { key, delta: 1, max: None, ttl_ms: 20 }];
                 }
-                if let HoldResult::Held(outcome, _) = self.embedded.cache.hold(hold).await.unwrap() {
+                if let HoldResult::Held(outcome, _) = self.embedded.cache.hold_now(hold).await.unwrap() {
                     self.unsettled.insert((user, event_id(&id.to_string())), outcome.amount);
                 }
             }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use greenroom::domain::{Account, Amount, AssetType, ContentDigest, Event, EventId, Held, Outcome, UserId};
-use greenroom::ports::cache::{Cache, Hold, HoldResult, Position, Settled, Shard};
+use greenroom::ports::cache::{Cache, Error, Hold, HoldResult, Position, Settled, Shard};
 
 /// A time in the past of every clock: 2024.
 pub(crate) const NOW_MS: u64 = 1_720_000_000_000;
@@ -52,8 +52,24 @@ pub(crate) async fn fill(cache: &dyn Cache, account: Account, balance: i64, vers
     assert!(cache.fill(account, lease, Some(settled(balance, version)), &[]).await.unwrap());
 }
 
+/// Holding as the ledger does, but without asking a database.
+pub(crate) trait HoldNow: Cache {
+    /// Under the epoch of now.
+    async fn hold_now(&self, hold: Hold) -> Result<HoldResult, Error> {
+        loop {
+            let epoch = self.epoch(hold.payer.user_id).await?;
+            match self.hold(hold.clone(), epoch).await? {
+                HoldResult::OtherEpoch => {}
+                result => return Ok(result),
+            }
+        }
+    }
+}
+
+impl<C: Cache + ?Sized> HoldNow for C {}
+
 pub(crate) async fn held(cache: &dyn Cache, hold: Hold) -> (Outcome, Position) {
-    match cache.hold(hold).await.unwrap() {
+    match cache.hold_now(hold).await.unwrap() {
         HoldResult::Held(outcome, position) => (outcome, position),
         other => panic!("not held: {other:?}"),
     }

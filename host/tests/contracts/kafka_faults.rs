@@ -13,7 +13,8 @@ use rdkafka::producer::{FutureProducer, FutureRecord};
 use tokio::time::{Instant, timeout};
 
 use crate::fixture::*;
-use crate::kafka_proxy::Proxy;
+use crate::outage;
+use crate::proxy::{Proxy, Service};
 use crate::queue::{BRIEF, WAIT, after, ids, read};
 use crate::{brokers, settings};
 
@@ -57,7 +58,7 @@ async fn publish_surely(queue: &KafkaQueue, events: Vec<greenroom::domain::Event
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broker_that_is_away_for_a_while_loses_nothing() {
-    let proxy = Proxy::open(brokers()).await;
+    let proxy = Proxy::open(Service::Kafka, &brokers()).await;
     let settings = Settings { brokers: proxy.address(), delivery_timeout: Duration::from_secs(2), ..settings() };
     let queue = kafka::open(settings).await.unwrap();
     let topic: Arc<str> = new_name("t").into();
@@ -74,7 +75,7 @@ async fn a_broker_that_is_away_for_a_while_loses_nothing() {
     assert!(matches!(queue.publish(batch(1)).await, Err(Error::Unavailable(_))));
     assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
     assert!(consumer.commit(after(&all)).await.is_err() || queue.check().await.is_err());
-    proxy.mend();
+    proxy.pass();
 
     for number in 1..20 {
         publish_surely(&queue, batch(number)).await;
@@ -95,8 +96,19 @@ async fn a_broker_that_is_away_for_a_while_loses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_is_silent_costs_no_waiting_once_its_circuit_is_open() {
+    let proxy = Proxy::open(Service::Kafka, &brokers()).await;
+    let (delivery_timeout, request_timeout) = (Duration::from_secs(1), Duration::from_millis(400));
+    let settings = Settings { brokers: proxy.address(), delivery_timeout, request_timeout, ..settings() };
+    let queue = kafka::open(settings).await.unwrap();
+    let topic = new_name("t");
+    outage::is_borne(queue.guard(), &proxy, async || queue.publish(vec![told(&topic, "k", "1")]).await).await;
+    outage::is_borne(queue.guard(), &proxy, async || queue.check().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_waits_to_be_sent_is_bounded() {
-    let proxy = Proxy::open(brokers()).await;
+    let proxy = Proxy::open(Service::Kafka, &brokers()).await;
     let settings = Settings {
         brokers: proxy.address(),
         delivery_timeout: Duration::from_secs(1),
@@ -109,7 +121,7 @@ async fn what_waits_to_be_sent_is_bounded() {
     queue.publish(batch[..1].to_vec()).await.unwrap();
     proxy.cut();
     assert!(matches!(queue.publish(batch.clone()).await, Err(Error::Full)));
-    proxy.mend();
+    proxy.pass();
     publish_surely(&queue, batch[..10].to_vec()).await;
 }
 

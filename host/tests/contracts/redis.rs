@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use greenroom::adapters::guard::Guard;
 use greenroom::adapters::redis::{self, Durability, RedisCache, RedisOutbox, RedisPushBus, Settings};
-use greenroom::ports::outbox::Outbox;
+use greenroom::ports::outbox::{BucketLease, Outbox};
 
 use crate::fixture::new_name;
 use crate::loading::{ABSENT_FOR, KEPT_FOR};
@@ -16,6 +17,7 @@ pub(crate) struct Backend {
     pub(crate) cache: Arc<RedisCache>,
     pub(crate) outbox: Arc<RedisOutbox>,
     pub(crate) push_bus: Arc<RedisPushBus>,
+    pub(crate) guards: [Arc<Guard>; 2],
     pub(crate) settings: Settings,
 }
 
@@ -52,7 +54,8 @@ pub(crate) fn cluster() -> Settings {
 /// As another process that shares it.
 pub(crate) async fn join(settings: &Settings) -> Backend {
     let opened = redis::open(settings.clone()).await.unwrap();
-    Backend { cache: opened.cache, outbox: opened.outbox, push_bus: opened.push_bus, settings: settings.clone() }
+    let redis::Redis { cache, outbox, push_bus, guards } = opened;
+    Backend { cache, outbox, push_bus, guards, settings: settings.clone() }
 }
 
 /// With the epochs that a relay would have set.
@@ -85,11 +88,19 @@ pub(crate) async fn open_replicated() -> Backend {
 }
 
 impl Backend {
+    /// What a relay does that finds a bucket gone back in time.
+    pub(crate) async fn recover_again(&self, lease: BucketLease) {
+        self.outbox.drop_epoch(lease).await.unwrap();
+        let page = self.outbox.read(lease, None, 1, Duration::ZERO).await.unwrap();
+        assert!(self.outbox.set_epoch(lease, &page.history).await.unwrap());
+    }
+
     /// What a relay does with buckets that have lost their epoch and whose events are all settled.
     pub(crate) async fn recover(&self) {
         for bucket in 0..self.outbox.buckets() {
             let lease = self.outbox.lease(bucket, RELAY_TTL).await.unwrap().expect("nobody else relays");
-            assert!(self.outbox.set_epoch(lease).await.unwrap());
+            let page = self.outbox.read(lease, None, 1, Duration::ZERO).await.unwrap();
+            assert!(self.outbox.set_epoch(lease, &page.history).await.unwrap());
             self.outbox.give_back(lease).await.unwrap();
         }
     }

@@ -11,6 +11,9 @@ use redis::aio::MultiplexedConnection;
 
 use crate::fixture::*;
 use crate::key_space::commit_of;
+use crate::outage;
+use crate::proxy::{Proxy, Service};
+use crate::push_bus::message;
 use crate::redis_backend::{Backend, RELAY_TTL, begin, cluster, join, open_cluster, open_single, single, single_url};
 
 /// A connection of an administrator.
@@ -40,12 +43,12 @@ pub(crate) async fn cut(administrator: &mut MultiplexedConnection, database: u8)
 }
 
 /// As a user of the test's own on every node, so that just its connections can be cut.
-pub(crate) async fn as_a_user(settings: Settings) -> (Settings, String) {
+pub(crate) async fn as_a_user(settings: Settings, rights: &[&str]) -> (Settings, String) {
     let user = new_name("user");
     let mut urls = Vec::new();
     for url in &settings.urls {
         let mut acl = redis::cmd("ACL");
-        acl.arg("SETUSER").arg(&user).arg(&["on", ">secret", "~*", "&*", "+@all"]);
+        acl.arg("SETUSER").arg(&user).arg(&["on", ">secret", "~*", "&*", "+@all"]).arg(rights);
         acl.exec_async(&mut administrator(url).await).await.unwrap();
         urls.push(url.replace("redis://", &format!("redis://{user}:secret@")));
     }
@@ -73,12 +76,12 @@ async fn a_server_that_was_flushed_refuses_until_it_has_recovered() {
     let lease = backend.outbox.lease(0, RELAY_TTL).await.unwrap().unwrap();
     let mut administrator = administrator(&backend.settings.urls[0]).await;
     redis::cmd("FLUSHDB").exec_async(&mut administrator).await.unwrap();
-    assert_eq!(cache.hold(hold_of(payer, "b", 1)).await.unwrap(), HoldResult::Recovering);
+    assert_eq!(cache.hold_now(hold_of(payer, "b", 1)).await.unwrap(), HoldResult::Recovering);
     assert_eq!(cache.lease(payer).await.unwrap(), None);
     cache.release(payer, &[event_id("a")], Some(settled(70, 2))).await.unwrap();
-    assert!(!backend.outbox.set_epoch(lease).await.unwrap(), "the lease is lost, too");
     let page = backend.outbox.read(lease, None, 1, Duration::ZERO).await.unwrap();
     assert_eq!((page.has_epoch, page.last), (false, None));
+    assert!(!backend.outbox.set_epoch(lease, &page.history).await.unwrap(), "the lease is lost, too");
     let again = backend.outbox.lease(0, RELAY_TTL).await.unwrap().unwrap();
     assert!(again.token > lease.token, "also when the last token is forgotten");
     backend.outbox.give_back(again).await.unwrap();
@@ -123,7 +126,7 @@ async fn a_connection_that_was_cut_comes_back_and_no_answer_means_ask_again() {
         }
         let hold = hold_of(payer, &number.to_string(), 1);
         loop {
-            match backend.cache.hold(hold.clone()).await {
+            match backend.cache.hold_now(hold.clone()).await {
                 Ok(HoldResult::Held(..) | HoldResult::Replayed(..)) => break,
                 Err(Error::Unavailable(_)) => refused += 1,
                 other => panic!("{other:?}"),
@@ -144,6 +147,21 @@ async fn a_server_that_is_not_there_is_said_to_be_unavailable() {
     assert!(matches!(refused, Err(greenroom::adapters::redis::Error::Unavailable(_))));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_silent_costs_no_waiting_once_its_circuit_is_open() {
+    let url = single_url();
+    let proxy = Proxy::open(Service::Plain, url.trim_start_matches("redis://").split('/').next().unwrap()).await;
+    let limit = Duration::from_millis(400);
+    let urls = vec![format!("redis://{}", proxy.address())];
+    let backend = begin(Settings { urls, call_timeout: limit, connect_timeout: limit, ..single() }).await;
+    let payer = funded(&*backend.cache, 100).await;
+    held(&*backend.cache, hold_of(payer, "a", 30)).await;
+    outage::is_borne(&backend.guards[0], &proxy, async || backend.cache.account(payer).await.map(drop)).await;
+    assert_eq!(backend.cache.account(payer).await.unwrap().unwrap().held, Amount(30));
+    let push = async || backend.push_bus.publish(vec![message(1, 1)]).await;
+    outage::is_borne(&backend.guards[1], &proxy, push).await;
+}
+
 #[tokio::test]
 async fn balances_are_exact_to_the_last_unit_of_64_bits() {
     let backend = open_single().await;
@@ -155,12 +173,12 @@ async fn balances_are_exact_to_the_last_unit_of_64_bits() {
         let (outcome, _) = held(&**cache, hold_of(payer, "a", 1)).await;
         assert_eq!(outcome.balance, Amount(balance - 1));
         if balance < i64::MAX {
-            let result = cache.hold(hold_of(payer, "b", balance)).await.unwrap();
+            let result = cache.hold_now(hold_of(payer, "b", balance)).await.unwrap();
             assert_eq!(result, HoldResult::Insufficient(Amount(balance - 1)));
         }
         let (outcome, _) = held(&**cache, hold_of(payer, "c", balance - 1)).await;
         assert_eq!(outcome.balance, Amount(0));
-        assert_eq!(cache.hold(hold_of(payer, "d", 1)).await.unwrap(), HoldResult::Insufficient(Amount(0)));
+        assert_eq!(cache.hold_now(hold_of(payer, "d", 1)).await.unwrap(), HoldResult::Insufficient(Amount(0)));
         assert_eq!(cache.account(payer).await.unwrap().unwrap().held, Amount(balance));
         cache.release(payer, &[event_id("c")], Some(settled(balance, 1))).await.unwrap();
         let account = CachedAccount { settled: settled(balance, 1), held: Amount(1) };
@@ -168,7 +186,7 @@ async fn balances_are_exact_to_the_last_unit_of_64_bits() {
         cache.release(payer, &[event_id("a")], Some(settled(i64::MIN, i64::MAX))).await.unwrap();
         let account = CachedAccount { settled: settled(i64::MIN, i64::MAX), held: Amount(0) };
         assert_eq!(cache.account(payer).await.unwrap(), Some(account));
-        assert_eq!(cache.hold(hold_of(payer, "e", 1)).await.unwrap(), HoldResult::Insufficient(Amount(i64::MIN)));
+        assert_eq!(cache.hold_now(hold_of(payer, "e", 1)).await.unwrap(), HoldResult::Insufficient(Amount(i64::MIN)));
     }
 }
 
@@ -226,7 +244,7 @@ async fn the_scripts_reckon_as_rust_does() {
 #[tokio::test]
 async fn a_commit_is_made_once_in_a_cluster_whose_connections_are_cut() {
     const COMMITS: i64 = 300;
-    let (settings, user) = as_a_user(cluster()).await;
+    let (settings, user) = as_a_user(cluster(), &[]).await;
     let backend = begin(settings).await;
     let shard = new_shard("p");
     let stop = tokio_util::sync::CancellationToken::new();
@@ -265,7 +283,7 @@ async fn spend(cache: Arc<dyn Cache>, payer: greenroom::domain::Account, process
     for number in 0..200 {
         // Every third event is sent to both processes.
         let id = if number % 3 == 0 { format!("both-{number}") } else { format!("{process}-{number}") };
-        match cache.hold(hold_of(payer, &id, 1 + number % 4)).await.unwrap() {
+        match cache.hold_now(hold_of(payer, &id, 1 + number % 4)).await.unwrap() {
             HoldResult::Held(outcome, _) => spent += outcome.amount.0,
             HoldResult::Replayed(..) | HoldResult::Insufficient(_) => {}
             other => panic!("{other:?}"),

@@ -142,7 +142,7 @@ async fn an_account_in_redis_answers_as_an_embedded_one() {
         let mut answers = Vec::new();
         for cache in caches {
             let answer = if is_hold {
-                match cache.hold(hold.clone()).await {
+                match cache.hold_now(hold.clone()).await {
                     Ok(HoldResult::Held(outcome, _)) => format!("held {outcome:?}"),
                     Ok(HoldResult::Replayed(outcome, _)) => format!("replayed {outcome:?}"),
                     other => format!("{other:?}"),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use greenroom::adapters::redis::{Durability, Settings};
 use greenroom::domain::Amount;
-use greenroom::ports::cache::{Cache, Commit, CommitResult, Error, HoldResult, Position};
+use greenroom::ports::cache::{Cache, Commit, CommitResult, Epoch, Error, HoldResult, Position};
 use greenroom::ports::outbox::{EntryId, Outbox};
 
 use crate::fixture::*;
@@ -110,21 +110,22 @@ async fn without_its_epoch_a_bucket_refuses_until_it_has_recovered_and_then_load
     let (outcome, position) = held(&**cache, hold_of(payer, "a", 30)).await;
     let lease = outbox.lease(0, RELAY_TTL).await.unwrap().unwrap();
     outbox.drop_epoch(lease).await.unwrap();
-    assert_eq!(cache.hold(hold_of(payer, "b", 1)).await.unwrap(), HoldResult::Recovering);
+    assert_eq!(cache.hold_now(hold_of(payer, "b", 1)).await.unwrap(), HoldResult::Recovering);
     let known = HoldResult::Replayed(outcome, position);
-    assert_eq!(cache.hold(hold_of(payer, "a", 30)).await.unwrap(), known, "what is known is known");
+    assert_eq!(cache.hold_now(hold_of(payer, "a", 30)).await.unwrap(), known, "what is known is known");
     let commit = commit_of(&new_shard("p"), Vec::new());
     assert!(matches!(cache.commit(commit).await, Err(Error::Unavailable(_))));
     assert_eq!(cache.account(payer).await.unwrap(), None, "its balance may be too high");
     assert_eq!(cache.lease(payer).await.unwrap(), None, "the database does not know what is on its way");
     assert_eq!(cache.accounts().await.unwrap(), []);
-    assert!(outbox.set_epoch(lease).await.is_err(), "an event has yet to be relayed");
-    let last = outbox.read(lease, None, 1, NO_WAIT).await.unwrap().last.unwrap();
-    assert!(outbox.remove(lease, &last).await.unwrap());
-    assert!(outbox.set_epoch(lease).await.unwrap());
-    assert_eq!(cache.hold(hold_of(payer, "b", 1)).await.unwrap(), HoldResult::Miss);
+    let page = outbox.read(lease, None, 1, NO_WAIT).await.unwrap();
+    assert!(outbox.set_epoch(lease, &page.history).await.is_err(), "an event has yet to be relayed");
+    assert!(outbox.remove(lease, &page.last.unwrap()).await.unwrap());
+    assert!(outbox.set_epoch(lease, "of another server").await.is_err(), "the recovery was seen to elsewhere");
+    assert!(outbox.set_epoch(lease, &page.history).await.unwrap());
+    assert_eq!(cache.hold_now(hold_of(payer, "b", 1)).await.unwrap(), HoldResult::Miss);
     fill(&**cache, payer, 70, 2).await;
-    assert_eq!(cache.hold(hold_of(payer, "b", 71)).await.unwrap(), HoldResult::Insufficient(Amount(70)));
+    assert_eq!(cache.hold_now(hold_of(payer, "b", 71)).await.unwrap(), HoldResult::Insufficient(Amount(70)));
 }
 
 #[tokio::test]
@@ -133,23 +134,47 @@ async fn a_load_that_began_before_the_epoch_does_not_end_after_it() {
     let account = new_account();
     let lease = backend.cache.lease(account).await.unwrap().unwrap();
     let relay = backend.outbox.lease(0, RELAY_TTL).await.unwrap().unwrap();
-    backend.outbox.drop_epoch(relay).await.unwrap();
-    assert!(backend.outbox.set_epoch(relay).await.unwrap());
+    backend.recover_again(relay).await;
     assert!(!backend.cache.fill(account, lease, Some(settled(10, 1)), &[]).await.unwrap());
 }
 
+/// A request looks into the database, pauses, and holds only after the bucket has lost its data and recovered: the database may know
+/// the event by now.
 #[tokio::test]
-async fn outcomes_are_complete_since_the_latest_epoch_and_for_no_event_without_one() {
-    let backend = begin(single()).await;
-    let since_ms = backend.cache.outcomes_complete_since_ms().await.unwrap();
+async fn a_hold_that_names_an_epoch_of_before_is_refused_whoever_remembers_that_epoch() {
+    let backend = open().await;
+    let other = join(&backend.settings).await;
+    let payer = funded(&*backend.cache, 100).await;
+    let before = backend.cache.epoch(payer.user_id).await.unwrap();
+    assert_eq!(other.cache.epoch(payer.user_id).await.unwrap().number, before.number);
+    assert_eq!(backend.cache.hold(hold_of(payer, "a", 1), Epoch::NONE).await.unwrap(), HoldResult::OtherEpoch);
+    let relay = backend.outbox.lease(0, RELAY_TTL).await.unwrap().unwrap();
+    backend.recover_again(relay).await;
+    for cache in [&backend.cache, &other.cache] {
+        assert_eq!(cache.hold(hold_of(payer, "a", 1), before).await.unwrap(), HoldResult::OtherEpoch);
+        let now = cache.epoch(payer.user_id).await.unwrap();
+        assert!(now.number > before.number, "{now:?} after {before:?}");
+        assert_eq!(cache.hold(hold_of(payer, "a", 1), now).await.unwrap(), HoldResult::Miss);
+    }
+    fill(&*backend.cache, payer, 100, 1).await;
+    held(&*backend.cache, hold_of(payer, "a", 1)).await;
+    let known = backend.cache.hold(hold_of(payer, "a", 1), before).await.unwrap();
+    assert!(matches!(known, HoldResult::Replayed(..)), "what is known is known under any epoch: {known:?}");
+}
+
+#[tokio::test]
+async fn outcomes_are_complete_since_the_epoch_of_the_bucket_and_for_no_event_without_one() {
+    let backend = open().await;
+    let user = new_account().user_id;
+    let since_ms = backend.cache.epoch(user).await.unwrap().complete_since_ms;
     let now_ms =
         u64::try_from(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis()).unwrap();
     // The epoch is seconds old; five minutes are for clients' clocks, one for ours.
     assert!(since_ms > now_ms + 300_000 && since_ms < now_ms + 400_000, "{since_ms} at {now_ms}");
-    let lease = backend.outbox.lease(1, RELAY_TTL).await.unwrap().unwrap();
+    let lease = backend.outbox.lease(0, RELAY_TTL).await.unwrap().unwrap();
     backend.outbox.drop_epoch(lease).await.unwrap();
     let other = join(&backend.settings).await;
-    assert_eq!(other.cache.outcomes_complete_since_ms().await.unwrap(), u64::MAX);
+    assert_eq!(other.cache.epoch(user).await.unwrap(), Epoch::NONE);
 }
 
 #[tokio::test]
@@ -168,7 +193,7 @@ async fn a_full_outbox_refuses_and_changes_nothing() {
     assert_eq!(cache.counter(&shard, "n", NOW_MS).await.unwrap(), 0);
     commit.events.pop();
     cache.commit(commit).await.unwrap();
-    assert!(matches!(cache.hold(hold_of(payer, "b", 1)).await, Err(Error::Full(_))));
+    assert!(matches!(cache.hold_now(hold_of(payer, "b", 1)).await, Err(Error::Full(_))));
     assert_eq!(cache.account(payer).await.unwrap().unwrap().held, Amount(1));
     let lease = backend.outbox.lease(0, RELAY_TTL).await.unwrap().unwrap();
     let first = backend.outbox.read(lease, None, 1, NO_WAIT).await.unwrap().entries.remove(0).0;
@@ -208,7 +233,7 @@ async fn a_replicated_answer_needs_its_replicas() {
         let backend = begin(Settings { durability, ..cluster() }).await;
         let payer = funded(&*backend.cache, 10).await;
         let (_, position) = held(&*backend.cache, hold_of(payer, "a", 1)).await;
-        let (_, again) = match backend.cache.hold(hold_of(payer, "a", 1)).await.unwrap() {
+        let (_, again) = match backend.cache.hold_now(hold_of(payer, "a", 1)).await.unwrap() {
             HoldResult::Replayed(outcome, position) => (outcome, position),
             other => panic!("{other:?}"),
         };

@@ -13,7 +13,7 @@ use greenroom::domain::{Account, Amount, ContentDigest, Event, EventId, Outcome,
 use greenroom::ledger::Ledger;
 use greenroom::plugin::{Bounds, Registry, Settings, default_mintable_assets};
 use greenroom::ports::cache::{
-    Cache, CachedAccount, Commit, CommitResult, Error, Hold, HoldResult, Lease, Position, Ranked, Settled, Shard,
+    Cache, CachedAccount, Commit, CommitResult, Epoch, Error, Hold, HoldResult, Lease, Position, Ranked, Settled, Shard,
 };
 use greenroom::ports::push_bus::{PushBus, Unavailable};
 use greenroom::timer::Timers;
@@ -121,8 +121,11 @@ impl Cache for Watched {
         }
         Ok(result)
     }
-    async fn hold(&self, hold: Hold) -> Result<HoldResult, Error> {
-        self.cache.hold(hold).await
+    async fn epoch(&self, payer: UserId) -> Result<Epoch, Error> {
+        self.cache.epoch(payer).await
+    }
+    async fn hold(&self, hold: Hold, epoch: Epoch) -> Result<HoldResult, Error> {
+        self.cache.hold(hold, epoch).await
     }
     async fn outcome(
         &self,
@@ -130,9 +133,6 @@ impl Cache for Watched {
         event_id: &EventId,
     ) -> Result<Option<(ContentDigest, Outcome, Position)>, Error> {
         self.cache.outcome(payer, event_id).await
-    }
-    async fn outcomes_complete_since_ms(&self) -> Result<u64, Error> {
-        self.cache.outcomes_complete_since_ms().await
     }
     async fn account(&self, account: Account) -> Result<Option<CachedAccount>, Error> {
         self.cache.account(account).await

@@ -47,6 +47,13 @@ impl House {
         Self { embedded, db, ledger }
     }
 
+    /// Holds without asking the database about the event.
+    pub async fn hold_unasked(&self, hold: Hold) {
+        let cache = self.cache();
+        let epoch = cache.epoch(hold.payer.user_id).await.unwrap();
+        cache.hold(hold, epoch).await.unwrap();
+    }
+
     pub async fn close(self) {
         drop(self.ledger);
         self.embedded.close().await.unwrap();

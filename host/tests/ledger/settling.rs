@@ -337,7 +337,7 @@ async fn a_dead_letter_whose_event_id_is_known_with_other_content_can_be_given_u
     let house = House::open(&dir).await;
     house.credit(ANNA, 100).await;
     let id = new_id();
-    house.cache().hold(hold(ANNA, &id, 20)).await.unwrap();
+    house.hold_unasked(hold(ANNA, &id, 20)).await;
     house.db.post(&[posting(ANNA, BERT, &id, 10)]).await.unwrap();
     house.ledger.post(&[posting(ANNA, BERT, &id, 20)]).await.unwrap();
     assert_eq!(house.ledger.void(ANNA, &id).await.unwrap(), Voided::Voided);

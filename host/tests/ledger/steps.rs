@@ -100,9 +100,8 @@ async fn a_known_event_with_other_content_is_not_posted_and_its_hold_is_given_ba
     house.close().await;
     let house = House::open(&dir).await;
     // The id claims to be newer than the process, so the database is not asked before the hold.
-    let cache = house.cache();
     house.ledger.balance(ANNA).await.unwrap();
-    cache.hold(hold(ANNA, &id, 20)).await.unwrap();
+    house.hold_unasked(hold(ANNA, &id, 20)).await;
     assert_eq!(house.ledger.post(&[posting(ANNA, BERT, &id, 20)]).await.unwrap(), [PostResult::Conflict]);
     assert_eq!((house.spendable(ANNA).await, house.settled(BERT).await), (90, 10));
     house.deliver().await;

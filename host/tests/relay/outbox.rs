@@ -17,6 +17,8 @@ pub(crate) const BUCKETS: u32 = 8;
 
 #[derive(Clone)]
 struct Bucket {
+    /// Which copy of the data this is.
+    history: Arc<str>,
     log: BTreeMap<u64, Arc<Event>>,
     last: u64,
     has_epoch: bool,
@@ -39,7 +41,7 @@ pub(crate) struct Cache {
 
 impl Cache {
     pub(crate) fn new() -> Arc<Self> {
-        let bucket = || Bucket { log: BTreeMap::new(), last: 0, has_epoch: true };
+        let bucket = || Bucket { history: "first".into(), log: BTreeMap::new(), last: 0, has_epoch: true };
         Arc::new(Self {
             buckets: Mutex::new((0..BUCKETS).map(|_| bucket()).collect()),
             holders: Mutex::new((0..BUCKETS).map(|_| Holder::default()).collect()),
@@ -80,13 +82,21 @@ impl Cache {
 
     /// Takes everything that a bucket has, and its epoch with it.
     pub(crate) fn flush(&self, bucket: u32) {
-        self.buckets.lock()[bucket as usize] = Bucket { log: BTreeMap::new(), last: 0, has_epoch: false };
+        let mut buckets = self.buckets.lock();
+        let history = Arc::clone(&buckets[bucket as usize].history);
+        buckets[bucket as usize] = Bucket { history, log: BTreeMap::new(), last: 0, has_epoch: false };
     }
 
     /// What a bucket is now, for going back to it.
     pub(crate) fn copy(&self, bucket: u32) -> impl FnOnce(&Self) + use<> {
         let copy = self.buckets.lock()[bucket as usize].clone();
         move |cache| cache.buckets.lock()[bucket as usize] = copy
+    }
+
+    /// Another copy of the data takes over: it has what this one was given, and an epoch of another history, which is none.
+    pub(crate) fn take_over(&self, bucket: u32, history: &str) {
+        let bucket = &mut self.buckets.lock()[bucket as usize];
+        (bucket.history, bucket.has_epoch) = (history.into(), false);
     }
 
     pub(crate) fn waiting(&self) -> usize {
@@ -189,7 +199,7 @@ impl Outbox for View {
                 let entries = bucket.log.range(after + 1..).take(max);
                 let entries = entries.map(|(id, event)| (EntryId((*id, 0)), Arc::clone(event))).collect();
                 let last = (bucket.last > 0).then_some(EntryId((bucket.last, 0)));
-                Page { has_epoch: bucket.has_epoch, last, entries }
+                Page { history: Arc::clone(&bucket.history), has_epoch: bucket.has_epoch, last, entries }
             };
             if !page.entries.is_empty() || tokio::time::timeout_at(deadline, arrived).await.is_err() {
                 return Ok(page);
@@ -211,12 +221,16 @@ impl Outbox for View {
         Ok(())
     }
 
-    async fn set_epoch(&self, lease: BucketLease) -> Result<bool, Unavailable> {
-        let is_held = self.cache.has(lease);
-        if is_held {
-            self.cache.buckets.lock()[lease.bucket as usize].has_epoch = true;
+    async fn set_epoch(&self, lease: BucketLease, history: &str) -> Result<bool, Unavailable> {
+        if !self.cache.has(lease) {
+            return Ok(false);
         }
-        Ok(is_held)
+        let bucket = &mut self.cache.buckets.lock()[lease.bucket as usize];
+        if *bucket.history != *history {
+            return Err(Unavailable("another history".into()));
+        }
+        bucket.has_epoch = true;
+        Ok(true)
     }
 
     async fn announce(&self, relay: &str, ttl: Duration) -> Result<u32, Unavailable> {

@@ -7,9 +7,9 @@ use anyhow::Context;
 use serde_json::{Value, json};
 
 use super::Row;
-use crate::progress;
 use crate::server::{Options, Server};
 use crate::workspace::Workspace;
+use greenroom_services::progress;
 
 /// The limit of one user's requests would be what is measured.
 const SERVER_ENV: [(&str, &str); 2] =

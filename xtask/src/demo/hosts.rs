@@ -3,7 +3,7 @@
 use anyhow::Context;
 
 use crate::server::{Options, Server};
-use crate::services::{Service, Variable};
+use greenroom_services::{Service, Variable};
 
 const HOSTS: usize = 3;
 /// Who holds it may sign tokens for the demo, which listens on this machine alone.

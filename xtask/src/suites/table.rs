@@ -12,7 +12,7 @@ use super::Tally;
 /// The backends that names may end in, in the order of their columns.
 const BACKENDS: [&str; 7] = ["embedded", "sqlite", "redis", "redis_cluster", "kafka", "postgres", "distributed"];
 /// The last column.
-const NONE: &str = "no backend";
+const NONE: &str = "unnamed";
 const CONTRACTS: &str = "contracts";
 
 /// Where a count belongs.
@@ -166,9 +166,9 @@ mod tests {
         assert_eq!(
             lines,
             [
-                "                   embedded  distributed  no backend",
+                "                   embedded  distributed  unnamed",
                 "e2e    2/1 failed/1 skipped   0/1 failed",
-                "model                                              1",
+                "model                                           1",
             ]
         );
     }

@@ -5,8 +5,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::{DEBIAN_CARGO, DEBIAN_RUSTC};
-use crate::apt::{self, Privilege};
-use crate::progress::run_quietly;
+use greenroom_services::apt::{self, Privilege};
+use greenroom_services::progress::run_quietly;
 
 /// The target of every plugin.
 pub(super) const TARGET: &str = "wasm32-unknown-unknown";

@@ -28,7 +28,7 @@ use super::queue::log::Log;
 use super::record::{Effect, stable_hash};
 use crate::domain::{Account, Amount, ContentDigest, Event, EventId, Outcome, UserId};
 use crate::ports::cache::{
-    Cache, CachedAccount, Commit, CommitResult, Error, Hold, HoldResult, Lease, Position, Ranked, Settled, Shard,
+    Cache, CachedAccount, Commit, CommitResult, Epoch, Error, Hold, HoldResult, Lease, Position, Ranked, Settled, Shard,
 };
 
 /// How the cache is divided and bounded; sums over all buckets.
@@ -196,7 +196,12 @@ fn ranked(index: usize, member: &Arc<str>, score: i64) -> Ranked {
 
 #[async_trait]
 impl Cache for EmbeddedCache {
-    async fn hold(&self, hold: Hold) -> Result<HoldResult, Error> {
+    async fn epoch(&self, _payer: UserId) -> Result<Epoch, Error> {
+        // The journal loses nothing, so there is one.
+        Ok(Epoch { number: 1, complete_since_ms: self.buckets.complete_since_ms.load(Ordering::Relaxed) })
+    }
+
+    async fn hold(&self, hold: Hold, _epoch: Epoch) -> Result<HoldResult, Error> {
         let (result, gone) = self.buckets.of_user(hold.payer.user_id).hold(hold, self.outside())?;
         self.buckets.note_gone(gone);
         Ok(result)
@@ -214,10 +219,6 @@ impl Cache for EmbeddedCache {
         let bucket = self.buckets.of_user(payer);
         let known = bucket.outcomes.get(payer, event_id);
         Ok(known.map(|known| (known.digest, known.outcome.clone(), known.position)))
-    }
-
-    async fn outcomes_complete_since_ms(&self) -> Result<u64, Error> {
-        Ok(self.buckets.complete_since_ms.load(Ordering::Relaxed))
     }
 
     async fn account(&self, account: Account) -> Result<Option<CachedAccount>, Error> {

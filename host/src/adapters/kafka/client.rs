@@ -1,5 +1,6 @@
 //! What every client of Kafka is configured with, and how its blocking calls and its errors become the port's.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::client::ClientContext;
@@ -9,6 +10,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::Settings;
 use super::names::{Names, PARTITIONS_MAX};
+use crate::adapters::guard::Guard;
 use crate::ports::queue::Error;
 
 /// The settings, checked, and the names made of them.
@@ -16,6 +18,7 @@ use crate::ports::queue::Error;
 pub(super) struct Config {
     pub settings: Settings,
     pub names: Names,
+    pub guard: Arc<Guard>,
 }
 
 /// Passes what librdkafka has to say on to the log.
@@ -52,7 +55,8 @@ impl Config {
         if settings.replication == 0 || settings.in_sync_min == 0 || settings.in_sync_min > settings.replication {
             return Err(Error::Unavailable("in_sync_min must be 1 to the number of copies".into()));
         }
-        Ok(Self { settings, names })
+        let guard = Guard::new("kafka", settings.guard);
+        Ok(Self { settings, names, guard })
     }
 
     /// What all clients have in common.

@@ -5,22 +5,18 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use sqlx::postgres::{PgArguments, PgConnection, PgRow};
+use sqlx::AssertSqlSafe;
+use sqlx::postgres::{PgArguments, PgConnection};
 use sqlx::query::Query;
-use sqlx::{AssertSqlSafe, Row};
 
-use crate::adapters::sql::columns::{
-    at_most, corrupt, read_digest, read_event_id, read_outcome, signed, unsigned, write_outcome,
-};
-use crate::domain::{Account, Event, Held, RoomId, UserId};
+use crate::adapters::sql::columns::{at_most, signed, write_outcome};
+use crate::adapters::sql::deliveries::{EVENT, PLACE, read_dead_letter, read_event, read_retry};
+use crate::domain::{Account, Event};
 use crate::ports::db::{DeadLetter, Deliveries, Error, Retry};
 
-use super::ledger::asset_type;
 use super::text::storable;
 use super::{Postgres, error};
 
-const EVENT: &str = "event_id, topic, \"key\", room_id, created_at, payer_id, asset_type, digest, outcome, payload";
-const PLACE: &str = "consumer_group, \"partition\", \"offset\"";
 // Columns of parameters, in the order in which `Rows` binds them.
 const INPUT: &str = "unnest($1::text[], $2::int8[], $3::int8[], $4::int8[], $5::int8[], $6::text[], $7::text[], $8::text[], \
      $9::text[], $10::int8[], $11::int8[], $12::int8[], $13::int8[], $14::bytea[], $15::bytea[], $16::bytea[])";
@@ -28,7 +24,7 @@ const INPUT: &str = "unnest($1::text[], $2::int8[], $3::int8[], $4::int8[], $5::
 #[async_trait]
 impl Deliveries for Postgres {
     async fn set_aside(&self, retries: Vec<Retry>, dead: Vec<DeadLetter>) -> Result<(), Error> {
-        self.within(self.settings.call_timeout, async move {
+        self.within(self.settings.batch_timeout, async move {
             let (retries, dead) = (rows_of_retries(retries)?, rows_of_dead(dead)?);
             let mut attempts = self.attempts();
             loop {
@@ -292,59 +288,4 @@ impl Rows {
         let query = query.bind(&self.keys).bind(&self.rooms).bind(&self.accepted).bind(&self.payers);
         query.bind(&self.assets).bind(&self.digests).bind(&self.outcomes).bind(&self.payloads)
     }
-}
-
-fn read_event(row: &PgRow) -> Result<Event, Error> {
-    let topic: &str = row.try_get(1).map_err(error::of)?;
-    let key: &str = row.try_get(2).map_err(error::of)?;
-    let room_id: Option<i64> = row.try_get(3).map_err(error::of)?;
-    let payload: Vec<u8> = row.try_get(9).map_err(error::of)?;
-    Ok(Event {
-        event_id: read_event_id(row.try_get(0).map_err(error::of)?)?,
-        topic: topic.into(),
-        key: key.into(),
-        room_id: room_id.map(RoomId),
-        at_ms: unsigned(row.try_get(4).map_err(error::of)?)?,
-        held: read_held(row)?,
-        payload: payload.into(),
-    })
-}
-
-fn read_held(row: &PgRow) -> Result<Option<Held>, Error> {
-    let Some(user_id) = row.try_get(5).map_err(error::of)? else { return Ok(None) };
-    let payer = Account { user_id: UserId(user_id), asset_type: asset_type(row.try_get(6).map_err(error::of)?)? };
-    let digest: &[u8] = row.try_get(7).map_err(error::of)?;
-    let outcome: &[u8] = row.try_get(8).map_err(error::of)?;
-    Ok(Some(Held { payer, digest: read_digest(digest)?, outcome: read_outcome(outcome)? }))
-}
-
-fn read_retry(row: &PgRow) -> Result<Retry, Error> {
-    Ok(Retry {
-        id: row.try_get(10).map_err(error::of)?,
-        group: row.try_get(11).map_err(error::of)?,
-        partition: small(row, 12)?,
-        offset: unsigned(row.try_get(13).map_err(error::of)?)?,
-        attempt: small(row, 14)?,
-        due_ms: unsigned(row.try_get(15).map_err(error::of)?)?,
-        reason: row.try_get(16).map_err(error::of)?,
-        event: read_event(row)?,
-    })
-}
-
-fn read_dead_letter(row: &PgRow) -> Result<DeadLetter, Error> {
-    Ok(DeadLetter {
-        id: row.try_get(10).map_err(error::of)?,
-        group: row.try_get(11).map_err(error::of)?,
-        partition: small(row, 12)?,
-        offset: unsigned(row.try_get(13).map_err(error::of)?)?,
-        attempts: small(row, 14)?,
-        at_ms: unsigned(row.try_get(15).map_err(error::of)?)?,
-        reason: row.try_get(16).map_err(error::of)?,
-        event: read_event(row)?,
-    })
-}
-
-fn small(row: &PgRow, index: usize) -> Result<u32, Error> {
-    let number: i64 = row.try_get(index).map_err(error::of)?;
-    u32::try_from(number).map_err(|_| corrupt(format_args!("{number} does not fit in 32 bits")))
 }

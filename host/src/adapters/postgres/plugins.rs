@@ -3,13 +3,14 @@
 use async_trait::async_trait;
 use semver::Version;
 use sqlx::postgres::{PgConnection, PgRow};
-use sqlx::{AssertSqlSafe, Executor, Row};
+use sqlx::{AssertSqlSafe, Executor};
 
-use crate::adapters::sql::columns::{corrupt, read_version, signed, unsigned};
+use crate::adapters::sql::columns::{corrupt, read_version, signed};
+use crate::adapters::sql::plugins::{CODES_BEGIN, CODES_STEP, read_plugin};
+use crate::adapters::sql::row::Columns;
 use crate::ports::db::{Error, Plugins, StoredPlugin};
 
 use super::{Postgres, error};
-use crate::adapters::sql::{CODES_BEGIN, CODES_STEP};
 
 const PLUGIN: &str =
     "SELECT name, version, digest, wasm, installed_at, base FROM plugin JOIN plugin_code_range USING (name)";
@@ -53,7 +54,7 @@ impl Plugins for Postgres {
     async fn installed(&self) -> Result<Vec<StoredPlugin>, Error> {
         self.within(self.settings.call_timeout, async move {
             let rows = sqlx::query(PLUGIN).fetch_all(&self.pool()).await.map_err(error::of)?;
-            let mut plugins: Vec<StoredPlugin> = rows.iter().map(read).collect::<Result<_, _>>()?;
+            let mut plugins: Vec<StoredPlugin> = rows.iter().map(read_plugin).collect::<Result<_, _>>()?;
             plugins.sort_by(|a, b| a.name.cmp(&b.name).then_with(|| a.version.cmp(&b.version)));
             Ok(plugins)
         })
@@ -76,9 +77,7 @@ impl Plugins for Postgres {
     async fn versions(&self) -> Result<Vec<(String, Version)>, Error> {
         self.within(self.settings.call_timeout, async move {
             let rows = sqlx::query("SELECT name, version FROM plugin").fetch_all(&self.pool()).await;
-            let read = |row: &PgRow| {
-                Ok((row.try_get(0).map_err(error::of)?, read_version(row.try_get(1).map_err(error::of)?)?))
-            };
+            let read = |row: &PgRow| Ok((row.text(0)?.into(), read_version(row.text(1)?)?));
             rows.map_err(error::of)?.iter().map(read).collect()
         })
         .await
@@ -92,7 +91,7 @@ impl Plugins for Postgres {
                 .fetch_optional(&self.pool())
                 .await
                 .map_err(error::of)?;
-            found.as_ref().map(read).transpose()
+            found.as_ref().map(read_plugin).transpose()
         })
         .await
     }
@@ -116,20 +115,5 @@ async fn code_range(connection: &mut PgConnection, name: &str) -> Result<u32, Er
         .fetch_one(connection)
         .await
         .map_err(error::of)?;
-    read_base(base)
-}
-
-fn read_base(base: i64) -> Result<u32, Error> {
     u32::try_from(base).map_err(|_| corrupt(format_args!("problem codes from {base}")))
-}
-
-fn read(row: &PgRow) -> Result<StoredPlugin, Error> {
-    Ok(StoredPlugin {
-        name: row.try_get(0).map_err(error::of)?,
-        version: read_version(row.try_get(1).map_err(error::of)?)?,
-        digest: row.try_get(2).map_err(error::of)?,
-        wasm: row.try_get(3).map_err(error::of)?,
-        installed_at_ms: unsigned(row.try_get(4).map_err(error::of)?)?,
-        problem_code_base: read_base(row.try_get(5).map_err(error::of)?)?,
-    })
 }

@@ -2,18 +2,20 @@
 
 use async_trait::async_trait;
 use semver::Version;
+use sqlx::AssertSqlSafe;
 use sqlx::postgres::{PgConnection, PgRow};
-use sqlx::{AssertSqlSafe, Row};
 
-use crate::adapters::sql::columns::{at_most, corrupt, read_json, read_version, signed, unsigned};
-use crate::domain::{RoomId, StreamId, UserId};
+use crate::adapters::sql::columns::{at_most, signed};
+use crate::adapters::sql::rooms::{read_audit, read_binding, read_change, read_room};
+use crate::adapters::sql::row::Columns;
+use crate::domain::RoomId;
 use crate::ports::db::{AuditEntry, BindingRow, Error, RoomChange, RoomRow, Rooms, StreamRow};
 
 use super::text::storable;
 use super::{Postgres, error};
 
 const ROOM: &str = "room.room_id, title, streamers, room.created_at, room.version, stream_id, stream_started_at";
-const BINDING: &str = "plugin, binding.version, enabled, config, canary_version, canary_percent";
+const BINDING: &str = "plugin, binding.version, enabled, config, canary_version, canary_percent::int8";
 const BINDING_AT: usize = 7;
 const LIVE: &str = "stream_id IS NOT NULL OR EXISTS \
      (SELECT 1 FROM binding AS b WHERE b.room_id = room.room_id AND b.enabled)";
@@ -164,12 +166,7 @@ impl Rooms for Postgres {
             .fetch_all(&self.pool())
             .await
             .map_err(error::of)?;
-            let read = |row: &PgRow| {
-                let room_id = RoomId(row.try_get(1).map_err(error::of)?);
-                let (id, version) = (row.try_get(0).map_err(error::of)?, row.try_get(2).map_err(error::of)?);
-                Ok(RoomChange { id, room_id, version })
-            };
-            rows.iter().map(read).collect()
+            rows.iter().map(read_change).collect()
         })
         .await
     }
@@ -218,59 +215,13 @@ async fn write_audit(connection: &mut PgConnection, audit: &AuditEntry) -> Resul
 fn read_rooms(rows: &[PgRow]) -> Result<Vec<(RoomRow, Vec<BindingRow>)>, Error> {
     let mut rooms: Vec<(RoomRow, Vec<BindingRow>)> = Vec::new();
     for row in rows {
-        let id: i64 = row.try_get(0).map_err(error::of)?;
-        if rooms.last().is_none_or(|(room, _)| room.room_id.0 != id) {
+        let id = RoomId(row.number(0)?);
+        if rooms.last().is_none_or(|(room, _)| room.room_id != id) {
             rooms.push((read_room(row)?, Vec::new()));
         }
-        if let (Some((_, bindings)), Some(binding)) = (rooms.last_mut(), read_binding(row)?) {
-            bindings.push(binding);
+        if let (Some((_, bindings)), Some(_)) = (rooms.last_mut(), row.text_or_null(BINDING_AT)?) {
+            bindings.push(read_binding(row, BINDING_AT)?);
         }
     }
     Ok(rooms)
-}
-
-fn read_room(row: &PgRow) -> Result<RoomRow, Error> {
-    let streamers: &str = row.try_get(2).map_err(error::of)?;
-    let stream_id: Option<&str> = row.try_get(5).map_err(error::of)?;
-    let started_at: Option<i64> = row.try_get(6).map_err(error::of)?;
-    let stream = stream_id.zip(started_at).map(|(stream_id, started_at)| {
-        Ok(StreamRow { stream_id: StreamId(stream_id.into()), started_at_ms: unsigned(started_at)? })
-    });
-    Ok(RoomRow {
-        room_id: RoomId(row.try_get(0).map_err(error::of)?),
-        title: row.try_get(1).map_err(error::of)?,
-        streamers: serde_json::from_str(streamers).map_err(|fault| corrupt(format_args!("streamers: {fault}")))?,
-        created_at_ms: unsigned(row.try_get(3).map_err(error::of)?)?,
-        stream: stream.transpose()?,
-        version: row.try_get(4).map_err(error::of)?,
-    })
-}
-
-fn read_binding(row: &PgRow) -> Result<Option<BindingRow>, Error> {
-    let Some(plugin) = row.try_get(BINDING_AT).map_err(error::of)? else { return Ok(None) };
-    let canary_version: Option<&str> = row.try_get(BINDING_AT + 4).map_err(error::of)?;
-    let canary_percent: Option<i16> = row.try_get(BINDING_AT + 5).map_err(error::of)?;
-    let canary = canary_version.zip(canary_percent).map(|(version, percent)| {
-        let percent = u8::try_from(percent).map_err(|_| corrupt(format_args!("{percent} percent")))?;
-        Ok((read_version(version)?, percent))
-    });
-    Ok(Some(BindingRow {
-        plugin,
-        version: read_version(row.try_get(BINDING_AT + 1).map_err(error::of)?)?,
-        enabled: row.try_get(BINDING_AT + 2).map_err(error::of)?,
-        config: read_json(row.try_get(BINDING_AT + 3).map_err(error::of)?)?,
-        canary: canary.transpose()?,
-    }))
-}
-
-fn read_audit(row: &PgRow) -> Result<AuditEntry, Error> {
-    Ok(AuditEntry {
-        id: row.try_get(0).map_err(error::of)?,
-        room_id: RoomId(row.try_get(1).map_err(error::of)?),
-        at_ms: unsigned(row.try_get(2).map_err(error::of)?)?,
-        by: UserId(row.try_get(3).map_err(error::of)?),
-        action: row.try_get(4).map_err(error::of)?,
-        from: read_json(row.try_get(5).map_err(error::of)?)?,
-        to: read_json(row.try_get(6).map_err(error::of)?)?,
-    })
 }

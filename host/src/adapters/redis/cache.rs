@@ -1,27 +1,26 @@
 //! The cache: what the port asks for, step by step, each of which is one script.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::future::try_join_all;
-use tokio::time::Instant;
 
 use super::Settings;
 use super::durability::{Step, Steps};
 use super::event::Known;
 use super::keys::{BucketKeys, Keys};
+use super::reply::{parse, text};
+use super::scripts::{Call, EPOCH};
 use super::server::Server;
 use crate::domain::{Account, Amount, ContentDigest, Event, EventId, Outcome, UserId};
 use crate::ports::cache::{
-    Cache, CachedAccount, Commit, CommitResult, Error, Hold, HoldResult, Lease, Position, Ranked, Settled, Shard,
+    Cache, CachedAccount, Commit, CommitResult, Epoch, Error, Hold, HoldResult, Lease, Position, Ranked, Settled, Shard,
 };
 
 /// The port promises that outcomes are kept at least a day.
 const OUTCOME_LIFETIME_MIN: Duration = Duration::from_secs(86_400);
-/// How long the times of the epochs are believed. A bucket needs longer than that to recover.
-const EPOCHS_LIFETIME: Duration = Duration::from_secs(1);
 /// A client's clock may be five minutes ahead of ours, and ours a minute apart from the server's.
 const CLOCKS_APART_MS: u64 = 360_000;
 
@@ -32,15 +31,16 @@ pub struct RedisCache {
     pub(super) keys: Arc<Keys>,
     pub(super) steps: Arc<Steps>,
     pub(super) settings: Settings,
-    /// When it was looked at, and since when every bucket has lost nothing.
-    whole_since: tokio::sync::Mutex<Option<(Instant, u64)>>,
+    /// The number of each bucket's epoch as it was last seen; 0 for none.
+    epochs: Vec<AtomicU64>,
 }
 
 impl RedisCache {
     pub(super) fn new(server: Server, keys: Arc<Keys>, steps: Arc<Steps>, settings: Settings) -> Self {
         let outcome_lifetime = settings.outcome_lifetime.max(OUTCOME_LIFETIME_MIN);
         let settings = Settings { outcome_lifetime, ..settings };
-        Self { server, keys, steps, settings, whole_since: tokio::sync::Mutex::default() }
+        let epochs = (0..keys.buckets()).map(|_| AtomicU64::new(0)).collect();
+        Self { server, keys, steps, settings, epochs }
     }
 
     /// The bound of one bucket's outbox.
@@ -53,24 +53,23 @@ impl RedisCache {
         self.steps.position(Step { bucket, trace: Some(trace), entry: Some(known.entry.clone()) })
     }
 
-    /// Milliseconds since the Unix epoch; never if a bucket has no epoch now.
-    async fn whole_since_ms(&self) -> Result<u64, String> {
-        // Others wait here for the one that asks, rather than asking too.
-        let mut known = self.whole_since.lock().await;
-        if let Some((_, since_ms)) = known.filter(|(at, _)| at.elapsed() < EPOCHS_LIFETIME) {
-            return Ok(since_ms);
+    /// The number of the bucket's epoch: the one that was seen last, which every hold compares with what there is; 0 if there is none.
+    async fn epoch_number(&self, keys: &BucketKeys) -> Result<u64, String> {
+        let Some(seen) = self.epochs.get(keys.bucket as usize) else { return Ok(0) };
+        let known = seen.load(Ordering::Relaxed);
+        if known != 0 {
+            return Ok(known);
         }
-        let asked_at = Instant::now();
-        let epochs = (0..self.keys.buckets()).map(|bucket| self.epoch_us(self.keys.of_bucket(bucket)));
-        let epochs = try_join_all(epochs).await?;
-        let latest = epochs.into_iter().map(|epoch| epoch.map_or(u64::MAX, |us| us / 1_000)).max();
-        let since_ms = latest.unwrap_or(u64::MAX);
-        *known = Some((asked_at, since_ms));
-        Ok(since_ms)
+        let found = parse(&text(self.server.run(Call::new(&EPOCH, &[&keys.epoch()])).await?)?)?;
+        seen.store(found, Ordering::Relaxed);
+        Ok(found)
     }
 
-    async fn epoch_us(&self, keys: BucketKeys) -> Result<Option<u64>, String> {
-        self.server.ask(redis::cmd("GET").arg(keys.epoch())).await
+    /// The bucket has another epoch than the one that was seen last, or none.
+    pub(super) fn forget_epoch(&self, bucket: u32) {
+        if let Some(seen) = self.epochs.get(bucket as usize) {
+            seen.store(0, Ordering::Relaxed);
+        }
     }
 }
 
@@ -84,8 +83,19 @@ pub(super) fn unavailable(reason: String) -> Error {
 
 #[async_trait]
 impl Cache for RedisCache {
-    async fn hold(&self, hold: Hold) -> Result<HoldResult, Error> {
-        self.make_hold(hold).await
+    async fn epoch(&self, payer: UserId) -> Result<Epoch, Error> {
+        let number = self.epoch_number(&self.keys.of_user(payer)).await.map_err(unavailable)?;
+        if number == 0 {
+            return Ok(Epoch::NONE);
+        }
+        let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, millis);
+        let kept_since_ms = now_ms.saturating_sub(millis(self.settings.outcome_lifetime));
+        let complete_since_ms = (number / 1_000).max(kept_since_ms).saturating_add(CLOCKS_APART_MS);
+        Ok(Epoch { number, complete_since_ms })
+    }
+
+    async fn hold(&self, hold: Hold, epoch: Epoch) -> Result<HoldResult, Error> {
+        self.make_hold(hold, epoch).await
     }
 
     async fn durable(&self, position: Position) -> Result<(), Error> {
@@ -105,13 +115,6 @@ impl Cache for RedisCache {
         let digest = known.digest().map_err(unavailable)?;
         let position = self.position_of(keys.bucket, trace, &known);
         Ok(Some((digest, known.outcome, position)))
-    }
-
-    async fn outcomes_complete_since_ms(&self) -> Result<u64, Error> {
-        let whole_since_ms = self.whole_since_ms().await.map_err(unavailable)?;
-        let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, millis);
-        let kept_since_ms = now_ms.saturating_sub(millis(self.settings.outcome_lifetime));
-        Ok(whole_since_ms.max(kept_since_ms).saturating_add(CLOCKS_APART_MS))
     }
 
     async fn account(&self, account: Account) -> Result<Option<CachedAccount>, Error> {

@@ -6,10 +6,10 @@ use super::key_space::expiry;
 use super::reply::Reply;
 use super::scripts::{Call, HOLD, HOLD_WITH_COUNTERS};
 use crate::domain::{Amount, Event, Held, Outcome};
-use crate::ports::cache::{Error, Hold, HoldResult, Shard};
+use crate::ports::cache::{Epoch, Error, Hold, HoldResult, Shard};
 
 impl RedisCache {
-    pub(super) async fn make_hold(&self, hold: Hold) -> Result<HoldResult, Error> {
+    pub(super) async fn make_hold(&self, hold: Hold, epoch: Epoch) -> Result<HoldResult, Error> {
         let keys = self.keys.of_user(hold.payer.user_id);
         let trace = keys.outcome(hold.payer.user_id, &hold.event_id);
         let shard = Shard { plugin: hold.plugin.clone(), name: format!("user/{}", hold.payer.user_id).into() };
@@ -23,7 +23,8 @@ impl RedisCache {
             .arg(millis(self.settings.outcome_lifetime))
             .arg(self.outbox_share())
             .arg(encode(&event_of(&hold)).map_err(unavailable)?)
-            .arg(hold.now_ms);
+            .arg(hold.now_ms)
+            .arg(epoch.number);
         for counter in &hold.counters {
             let (expires, ttl) = expiry(hold.now_ms, Some(counter.ttl_ms));
             call.push(&*counter.key);
@@ -54,7 +55,14 @@ impl RedisCache {
                 }
                 Ok(HoldResult::Held(known.outcome, position))
             }
-            "recovering" => Ok(HoldResult::Recovering),
+            "recovering" => {
+                self.forget_epoch(bucket);
+                Ok(HoldResult::Recovering)
+            }
+            "epoch" => {
+                self.forget_epoch(bucket);
+                Ok(HoldResult::OtherEpoch)
+            }
             "miss" => Ok(HoldResult::Miss),
             "none" => Ok(HoldResult::NoAccount),
             "insufficient" => Ok(HoldResult::Insufficient(Amount(answer.number().map_err(unavailable)?))),

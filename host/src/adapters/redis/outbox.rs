@@ -50,11 +50,12 @@ impl RedisOutbox {
     async fn page(&self, keys: &BucketKeys, from: &str, max: usize) -> Result<Page, String> {
         let call = Call::new(&PAGE, &[&keys.epoch(), &keys.outbox()]).arg(from).arg(max);
         let mut found = Reply::new(self.server.run(call).await?)?;
+        let history = found.text()?.into();
         let has_epoch = found.value()? == Value::Int(1);
         let last = found.text()?;
         let last = if last.is_empty() { None } else { Some(entry_id(&last)?) };
         let entries = Reply::new(found.value()?)?.rest().map(decode).collect::<Result<_, _>>()?;
-        Ok(Page { has_epoch, last, entries })
+        Ok(Page { history, has_epoch, last, entries })
     }
 
     async fn len_of(&self, bucket: u32) -> Result<u64, String> {
@@ -126,13 +127,14 @@ impl Outbox for RedisOutbox {
         self.step(lease, "drop_epoch", String::new()).await.map(drop)
     }
 
-    async fn set_epoch(&self, lease: BucketLease) -> Result<bool, Unavailable> {
+    async fn set_epoch(&self, lease: BucketLease, history: &str) -> Result<bool, Unavailable> {
         loop {
-            match self.step(lease, "set_epoch", String::new()).await? {
+            match self.step(lease, "set_epoch", history.to_owned()).await? {
                 0 => return Ok(false),
                 1 => return Ok(true),
                 // Accounts are left to forget.
                 2 => {}
+                4 => return Err(Unavailable("another copy of the data took over during the recovery".into())),
                 _ => return Err(Unavailable("events of the bucket have yet to be relayed and settled".into())),
             }
         }

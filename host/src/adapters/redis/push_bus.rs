@@ -21,8 +21,9 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 
 use super::super::embedded::stable_hash;
+use super::super::guard::Guard;
 use super::Settings;
-use super::server::{self, within};
+use super::server::{self, guarded, within};
 use crate::domain::{PushMessage, RoomId};
 use crate::ports::push_bus::{PushBus, Unavailable};
 
@@ -39,6 +40,7 @@ pub struct RedisPushBus {
     prefix: String,
     channels: u32,
     call_timeout: Duration,
+    guard: Arc<Guard>,
     inbox: Arc<Inbox>,
     /// What has arrived and waits for the hub, until somebody subscribes.
     arrived: Mutex<Option<mpsc::Receiver<PushMessage>>>,
@@ -111,7 +113,7 @@ impl Inbox {
 }
 
 impl RedisPushBus {
-    pub(super) async fn open(settings: &Settings) -> Result<Self, String> {
+    pub(super) async fn open(settings: &Settings, guard: &Arc<Guard>) -> Result<Self, String> {
         let capacity = settings.push_capacity.max(1);
         let (sender, arrived) = mpsc::channel(capacity.saturating_mul(OTHERS_FACTOR).min(1 << 24));
         let inbox = Arc::new(Inbox {
@@ -133,6 +135,7 @@ impl RedisPushBus {
             prefix: settings.prefix.clone(),
             channels: settings.channels.max(1),
             call_timeout: settings.call_timeout,
+            guard: Arc::clone(guard),
             inbox,
             arrived: Mutex::new(Some(arrived)),
             tasks: Mutex::new(tasks),
@@ -172,7 +175,7 @@ impl RedisPushBus {
                 }
             }
         };
-        within(self.call_timeout, sent).await.map_err(Unavailable)
+        guarded(&self.guard, self.call_timeout, sent).await.map_err(Unavailable)
     }
 }
 

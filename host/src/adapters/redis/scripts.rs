@@ -51,20 +51,22 @@ macro_rules! scripts {
 
 scripts! {
     // Without what only counters need: every run of a script begins with its definitions.
-    HOLD = "int64" "hold";
-    HOLD_WITH_COUNTERS = "int64" "key_space" "hold";
-    COMMIT = "int64" "key_space" "commit";
-    ACCOUNT = "account";
-    ACCOUNTS = "accounts";
-    LEASE = "lease";
-    FILL = "int64" "fill";
+    HOLD = "int64" "epoch" "hold";
+    HOLD_WITH_COUNTERS = "int64" "epoch" "key_space" "hold";
+    COMMIT = "int64" "epoch" "key_space" "commit";
+    EPOCH = "epoch" "epoch_number";
+    ACCOUNT = "epoch" "account";
+    ACCOUNTS = "epoch" "accounts";
+    LEASE = "epoch" "lease";
+    FILL = "int64" "epoch" "fill";
     RELEASE = "int64" "release";
     KEYS = "key_space" "keys";
     TOP = "top";
     RANK = "key_space" "rank";
     ANNOUNCE = "announce";
     RELAY_LEASE = "int64" "relay_lease";
-    RELAY_STEP = "relay_step";
-    PAGE = "page";
+    RELAY_STEP = "int64" "epoch" "relay_step";
+    PAGE = "epoch" "page";
     TRACE = "trace";
+    RATE_LIMIT = "rate_limit";
 }

@@ -4,19 +4,15 @@
 
 use async_trait::async_trait;
 use sqlx::query::Query;
-use sqlx::sqlite::{SqliteArguments, SqliteRow};
-use sqlx::{AssertSqlSafe, Row, SqliteConnection};
+use sqlx::sqlite::SqliteArguments;
+use sqlx::{AssertSqlSafe, SqliteConnection};
 
-use crate::adapters::sql::columns::{
-    at_most, read_digest, read_event_id, read_outcome, signed, unsigned, write_outcome,
-};
-use crate::domain::{Account, AssetType, Event, Held, RoomId, UserId};
+use crate::adapters::sql::columns::{at_most, signed, write_outcome};
+use crate::adapters::sql::deliveries::{EVENT, PLACE, read_dead_letter, read_event, read_retry};
+use crate::domain::{Account, Event};
 use crate::ports::db::{DeadLetter, Deliveries, Error, Retry};
 
 use super::{Sqlite, error};
-
-const EVENT: &str = "event_id, topic, \"key\", room_id, created_at, payer_id, asset_type, digest, outcome, payload";
-const PLACE: &str = "consumer_group, \"partition\", \"offset\"";
 
 #[async_trait]
 impl Deliveries for Sqlite {
@@ -230,55 +226,4 @@ fn bind_event<'q>(query: Statement<'q>, event: &Event) -> Result<Statement<'q>, 
         .bind(held.map(|held| held.digest.0.to_vec()))
         .bind(held.map(|held| write_outcome(&held.outcome)).transpose()?)
         .bind(event.payload.to_vec()))
-}
-
-fn read_event(row: &SqliteRow) -> Result<Event, Error> {
-    let event_id: &str = row.try_get(0).map_err(error::of)?;
-    let topic: &str = row.try_get(1).map_err(error::of)?;
-    let key: &str = row.try_get(2).map_err(error::of)?;
-    let room_id: Option<i64> = row.try_get(3).map_err(error::of)?;
-    let payload: Vec<u8> = row.try_get(9).map_err(error::of)?;
-    Ok(Event {
-        event_id: read_event_id(event_id)?,
-        topic: topic.into(),
-        key: key.into(),
-        room_id: room_id.map(RoomId),
-        at_ms: unsigned(row.try_get(4).map_err(error::of)?)?,
-        held: read_held(row)?,
-        payload: payload.into(),
-    })
-}
-
-fn read_held(row: &SqliteRow) -> Result<Option<Held>, Error> {
-    let Some(user_id) = row.try_get(5).map_err(error::of)? else { return Ok(None) };
-    let payer = Account { user_id: UserId(user_id), asset_type: AssetType(row.try_get(6).map_err(error::of)?) };
-    let digest: &[u8] = row.try_get(7).map_err(error::of)?;
-    let outcome: &[u8] = row.try_get(8).map_err(error::of)?;
-    Ok(Some(Held { payer, digest: read_digest(digest)?, outcome: read_outcome(outcome)? }))
-}
-
-fn read_retry(row: &SqliteRow) -> Result<Retry, Error> {
-    Ok(Retry {
-        id: row.try_get(10).map_err(error::of)?,
-        group: row.try_get(11).map_err(error::of)?,
-        partition: row.try_get(12).map_err(error::of)?,
-        offset: unsigned(row.try_get(13).map_err(error::of)?)?,
-        attempt: row.try_get(14).map_err(error::of)?,
-        due_ms: unsigned(row.try_get(15).map_err(error::of)?)?,
-        reason: row.try_get(16).map_err(error::of)?,
-        event: read_event(row)?,
-    })
-}
-
-fn read_dead_letter(row: &SqliteRow) -> Result<DeadLetter, Error> {
-    Ok(DeadLetter {
-        id: row.try_get(10).map_err(error::of)?,
-        group: row.try_get(11).map_err(error::of)?,
-        partition: row.try_get(12).map_err(error::of)?,
-        offset: unsigned(row.try_get(13).map_err(error::of)?)?,
-        attempts: row.try_get(14).map_err(error::of)?,
-        at_ms: unsigned(row.try_get(15).map_err(error::of)?)?,
-        reason: row.try_get(16).map_err(error::of)?,
-        event: read_event(row)?,
-    })
 }

@@ -2,14 +2,15 @@
 
 use async_trait::async_trait;
 use semver::Version;
+use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection};
 
-use crate::adapters::sql::columns::{read_version, signed, unsigned};
+use crate::adapters::sql::columns::{read_version, signed};
+use crate::adapters::sql::plugins::{CODES_BEGIN, CODES_STEP, read_plugin};
+use crate::adapters::sql::row::Columns;
 use crate::ports::db::{Error, Plugins, StoredPlugin};
 
 use super::{Sqlite, error};
-use crate::adapters::sql::{CODES_BEGIN, CODES_STEP};
 
 const PLUGIN: &str =
     "SELECT name, version, digest, wasm, installed_at, base FROM plugin JOIN plugin_code_range USING (name)";
@@ -48,7 +49,7 @@ impl Plugins for Sqlite {
     async fn installed(&self) -> Result<Vec<StoredPlugin>, Error> {
         let rows =
             sqlx::query(sqlx::AssertSqlSafe(PLUGIN)).fetch_all(&mut *self.read().await?).await.map_err(error::of)?;
-        let mut plugins: Vec<StoredPlugin> = rows.iter().map(read).collect::<Result<_, _>>()?;
+        let mut plugins: Vec<StoredPlugin> = rows.iter().map(read_plugin).collect::<Result<_, _>>()?;
         plugins.sort_by(|a, b| a.name.cmp(&b.name).then_with(|| a.version.cmp(&b.version)));
         Ok(plugins)
     }
@@ -67,9 +68,7 @@ impl Plugins for Sqlite {
 
     async fn versions(&self) -> Result<Vec<(String, Version)>, Error> {
         let rows = sqlx::query("SELECT name, version FROM plugin").fetch_all(&mut *self.read().await?).await;
-        let read = |row: &SqliteRow| {
-            Ok((row.try_get(0).map_err(error::of)?, read_version(row.try_get(1).map_err(error::of)?)?))
-        };
+        let read = |row: &SqliteRow| Ok((row.text(0)?.into(), read_version(row.text(1)?)?));
         rows.map_err(error::of)?.iter().map(read).collect()
     }
 
@@ -80,7 +79,7 @@ impl Plugins for Sqlite {
             .fetch_optional(&mut *self.read().await?)
             .await
             .map_err(error::of)?;
-        found.as_ref().map(read).transpose()
+        found.as_ref().map(read_plugin).transpose()
     }
 }
 
@@ -100,15 +99,4 @@ async fn code_range(connection: &mut SqliteConnection, name: &str) -> Result<u32
         .fetch_one(connection)
         .await
         .map_err(error::of)
-}
-
-fn read(row: &SqliteRow) -> Result<StoredPlugin, Error> {
-    Ok(StoredPlugin {
-        name: row.try_get(0).map_err(error::of)?,
-        version: read_version(row.try_get(1).map_err(error::of)?)?,
-        digest: row.try_get(2).map_err(error::of)?,
-        wasm: row.try_get(3).map_err(error::of)?,
-        installed_at_ms: unsigned(row.try_get(4).map_err(error::of)?)?,
-        problem_code_base: row.try_get(5).map_err(error::of)?,
-    })
 }

@@ -2,11 +2,12 @@
 
 use async_trait::async_trait;
 use semver::Version;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection};
+use sqlx::SqliteConnection;
 
-use crate::adapters::sql::columns::{at_most, corrupt, read_json, read_version, signed, unsigned};
-use crate::domain::{RoomId, StreamId, UserId};
+use crate::adapters::sql::columns::{at_most, signed};
+use crate::adapters::sql::rooms::{read_audit, read_binding, read_change, read_room};
+use crate::adapters::sql::row::Columns;
+use crate::domain::RoomId;
 use crate::ports::db::{AuditEntry, BindingRow, Error, RoomChange, RoomRow, Rooms, StreamRow};
 
 use super::transaction::Transaction;
@@ -14,6 +15,7 @@ use super::{Sqlite, error};
 
 const ROOM: &str = "SELECT room_id, title, streamers, created_at, version, stream_id, stream_started_at FROM room ";
 const BINDING: &str = "SELECT room_id, plugin, version, enabled, config, canary_version, canary_percent FROM binding ";
+const BINDING_AT: usize = 1;
 const LIVE: &str = "(stream_id IS NOT NULL OR EXISTS \
      (SELECT 1 FROM binding WHERE binding.room_id = room.room_id AND binding.enabled)) ";
 
@@ -55,7 +57,10 @@ impl Rooms for Sqlite {
             .map_err(error::of)?;
         snapshot.rollback().await;
         let Some(row) = found else { return Ok(None) };
-        Ok(Some((read_room(&row)?, bindings.iter().map(read_binding).collect::<Result<_, _>>()?)))
+        Ok(Some((
+            read_room(&row)?,
+            bindings.iter().map(|row| read_binding(row, BINDING_AT)).collect::<Result<_, _>>()?,
+        )))
     }
 
     async fn rooms(&self, after: Option<RoomId>, limit: usize) -> Result<Vec<RoomRow>, Error> {
@@ -114,8 +119,8 @@ impl Rooms for Sqlite {
         for row in &rooms {
             let room = read_room(row)?;
             let mut own = Vec::new();
-            while let Some(row) = bindings.next_if(|row| row.try_get(0).is_ok_and(|id: i64| id == room.room_id.0)) {
-                own.push(read_binding(row)?);
+            while let Some(row) = bindings.next_if(|row| row.number(0).is_ok_and(|id| id == room.room_id.0)) {
+                own.push(read_binding(row, BINDING_AT)?);
             }
             live.push((room, own));
         }
@@ -164,12 +169,7 @@ impl Rooms for Sqlite {
         .fetch_all(&mut *self.read().await?)
         .await
         .map_err(error::of)?;
-        let read = |row: &SqliteRow| {
-            let room_id = RoomId(row.try_get(1).map_err(error::of)?);
-            let (id, version) = (row.try_get(0).map_err(error::of)?, row.try_get(2).map_err(error::of)?);
-            Ok(RoomChange { id, room_id, version })
-        };
-        rows.iter().map(read).collect()
+        rows.iter().map(read_change).collect()
     }
 }
 
@@ -212,46 +212,4 @@ async fn write_audit(connection: &mut SqliteConnection, audit: &AuditEntry) -> R
         .await
         .map_err(error::of)?;
     Ok(())
-}
-
-fn read_room(row: &SqliteRow) -> Result<RoomRow, Error> {
-    let streamers: &str = row.try_get(2).map_err(error::of)?;
-    let stream_id: Option<&str> = row.try_get(5).map_err(error::of)?;
-    let started_at: Option<i64> = row.try_get(6).map_err(error::of)?;
-    let stream = stream_id.zip(started_at).map(|(stream_id, started_at)| {
-        Ok(StreamRow { stream_id: StreamId(stream_id.into()), started_at_ms: unsigned(started_at)? })
-    });
-    Ok(RoomRow {
-        room_id: RoomId(row.try_get(0).map_err(error::of)?),
-        title: row.try_get(1).map_err(error::of)?,
-        streamers: serde_json::from_str(streamers).map_err(|fault| corrupt(format_args!("streamers: {fault}")))?,
-        created_at_ms: unsigned(row.try_get(3).map_err(error::of)?)?,
-        stream: stream.transpose()?,
-        version: row.try_get(4).map_err(error::of)?,
-    })
-}
-
-fn read_binding(row: &SqliteRow) -> Result<BindingRow, Error> {
-    let canary_version: Option<&str> = row.try_get(5).map_err(error::of)?;
-    let canary_percent: Option<u8> = row.try_get(6).map_err(error::of)?;
-    let canary = canary_version.zip(canary_percent).map(|(version, percent)| Ok((read_version(version)?, percent)));
-    Ok(BindingRow {
-        plugin: row.try_get(1).map_err(error::of)?,
-        version: read_version(row.try_get(2).map_err(error::of)?)?,
-        enabled: row.try_get(3).map_err(error::of)?,
-        config: read_json(row.try_get(4).map_err(error::of)?)?,
-        canary: canary.transpose()?,
-    })
-}
-
-fn read_audit(row: &SqliteRow) -> Result<AuditEntry, Error> {
-    Ok(AuditEntry {
-        id: row.try_get(0).map_err(error::of)?,
-        room_id: RoomId(row.try_get(1).map_err(error::of)?),
-        at_ms: unsigned(row.try_get(2).map_err(error::of)?)?,
-        by: UserId(row.try_get(3).map_err(error::of)?),
-        action: row.try_get(4).map_err(error::of)?,
-        from: read_json(row.try_get(5).map_err(error::of)?)?,
-        to: read_json(row.try_get(6).map_err(error::of)?)?,
-    })
 }

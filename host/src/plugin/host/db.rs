@@ -138,6 +138,11 @@ impl From<port::TransactError> for Error {
             port::TransactError::Db(port::Error::Unavailable(cause)) => {
                 Error::Unavailable(super::unavailable("the database", &cause))
             }
+            // A statement of the plugin's own that takes too long is its own fault, and may be that of the event.
+            port::TransactError::Db(port::Error::Busy(cause)) => {
+                tracing::warn!(cause, "the database asks to try again");
+                Error::Unavailable("the database asks to try again".into())
+            }
             port::TransactError::Db(port::Error::Refused(why)) => Error::Other(why),
         }
     }

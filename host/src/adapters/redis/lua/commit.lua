@@ -16,7 +16,7 @@ if once ~= '' then
     if tonumber(expires) > now then return { 'repeated', entry } end
   end
 end
-if redis.call('EXISTS', KEYS[1]) == 0 then return { 'recovering' } end
+if not number_of(redis.call('GET', KEYS[1])) then return { 'recovering' } end
 
 local space = { base = KEYS[3], now = now, slots = {}, order = {} }
 local at = 9

@@ -1,7 +1,7 @@
 -- KEYS: epoch, account, lease, index of accounts, prefix of accounts
 -- ARGV: token, name, ttl, balance or '' for an account that does not exist, version, lifetime of outcomes
 -- Then for each event that waits: in KEYS its outcome, in ARGV event id, amount, outcome.
-local epoch = redis.call('GET', KEYS[1])
+local epoch = number_of(redis.call('GET', KEYS[1]))
 if not epoch or redis.call('GET', KEYS[3]) ~= ARGV[1] .. '@' .. epoch then return 0 end
 if redis.call('HEXISTS', KEYS[2], 's') == 1 then return 0 end
 redis.call('DEL', KEYS[2], KEYS[3])

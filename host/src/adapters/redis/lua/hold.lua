@@ -1,16 +1,19 @@
 -- KEYS: epoch, outcome, account, outbox, base of the payer's shard
--- ARGV: digest|asset, amount, event id, lifetime of the outcome, bound of the outbox, event, now, then for each counter: key, delta, max, expires, ttl
+-- ARGV: digest|asset, amount, event id, lifetime of the outcome, bound of the outbox, event, now, number of the epoch, then for each
+--       counter: key, delta, max, expires, ttl
 local there = redis.call('MGET', KEYS[1], KEYS[2])
 if there[2] then return { 'known', there[2] } end
 local account = redis.call('HMGET', KEYS[3], 's', 'h', 'x', 'o' .. ARGV[3])
 -- An outcome that has expired is still with the hold while that is open.
 if account[4] then return { 'known', account[4] } end
-if not there[1] then return { 'recovering' } end
+local epoch = number_of(there[1])
+if not epoch then return { 'recovering' } end
+if epoch ~= ARGV[8] then return { 'epoch' } end
 if not account[1] then return { account[3] and 'none' or 'miss' } end
 
 local values, space = {}
-if #ARGV > 7 then space = { base = KEYS[5], now = tonumber(ARGV[7]), slots = {}, order = {} } end
-for at = 8, #ARGV, 5 do
+if #ARGV > 8 then space = { base = KEYS[5], now = tonumber(ARGV[7]), slots = {}, order = {} } end
+for at = 9, #ARGV, 5 do
   local value, why = count(space, ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4])
   if not value then return { why, ARGV[at], #values } end
   values[#values + 1] = value

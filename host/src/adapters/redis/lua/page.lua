@@ -1,4 +1,4 @@
--- KEYS: epoch, outbox. ARGV: from, count. Whether there is an epoch, the last entry ever appended or '', and entries.
+-- KEYS: epoch, outbox. ARGV: from, count. The history, whether there is an epoch, the last entry ever appended or '', and entries.
 local last, entries = '', {}
 if redis.call('EXISTS', KEYS[2]) == 1 then
   local info = redis.call('XINFO', 'STREAM', KEYS[2])
@@ -7,4 +7,4 @@ if redis.call('EXISTS', KEYS[2]) == 1 then
   end
   entries = redis.call('XRANGE', KEYS[2], ARGV[1], '+', 'COUNT', ARGV[2])
 end
-return { redis.call('EXISTS', KEYS[1]), last, entries }
+return { history(), number_of(redis.call('GET', KEYS[1])) and 1 or 0, last, entries }

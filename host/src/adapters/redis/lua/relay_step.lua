@@ -10,7 +10,11 @@ elseif step == 'remove' then
 elseif step == 'drop_epoch' then
   redis.call('DEL', KEYS[3])
 elseif step == 'set_epoch' then
-  if redis.call('EXISTS', KEYS[3]) == 1 then return 1 end
+  local now = history()
+  -- What was seen to before the recovery's end was in another history.
+  if now == '' or now ~= ARGV[3] then return 4 end
+  local before = redis.call('GET', KEYS[3])
+  if number_of(before) then return 1 end
   -- Events that are still here are in nobody's books, and their holds are about to be forgotten.
   if redis.call('XLEN', KEYS[2]) > 0 then return 3 end
   -- Nobody can fill an account until the epoch is there, so this ends; in portions, so that others have their turn.
@@ -18,6 +22,10 @@ elseif step == 'set_epoch' then
   for _, name in ipairs(names) do redis.call('UNLINK', KEYS[5] .. name) end
   if #names == 500 then return 2 end
   local time = redis.call('TIME')
-  redis.call('SET', KEYS[3], time[1] .. ('0'):rep(6 - #time[2]) .. time[2])
+  local number = time[1] .. ('0'):rep(6 - #time[2]) .. time[2]
+  -- Clocks of servers differ, and may be set back; no number is given twice.
+  local last = before and before:match('^%d+')
+  if last and not less(last, number) then number = add(last, '1') end
+  redis.call('SET', KEYS[3], number .. '@' .. now)
 end
 return 1
