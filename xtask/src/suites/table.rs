@@ -2,7 +2,7 @@
 //!
 //! All of it comes from the names that cargo prints. A test binary `<suite>_<backend>` runs its suite over that backend; among the
 //! contracts each module is a suite of its own, named after its port, and a module `…_in_<backend>` says its backend itself. A binary
-//! that names no backend needs none. What a binary counted and did not name is added to its row, so that the sums are always the whole.
+//! that names none is in the last column. What a binary counted and did not name is added to its row, so that the sums are always the whole.
 
 use std::collections::BTreeMap;
 use std::fmt;
