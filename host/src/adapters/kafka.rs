@@ -257,6 +257,7 @@ impl Queue for KafkaQueue {
         .await
     }
 
+    /// Past the guard: a topic of its own that cannot be written to says nothing of the queue.
     async fn tell_dead(&self, letters: &[DeadLetter]) -> Result<(), Error> {
         self.topics.make_for_outside(&self.config.names.dead_letters()).await?;
         let told = self.publisher.tell_dead(letters).await;

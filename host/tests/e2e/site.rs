@@ -120,6 +120,8 @@ impl Site {
         let Some(name) = &self.name else { return Vec::new() };
         vec![
             ("GREENROOM_AUTH_HS256_SECRET", SECRET.to_owned()),
+            // The servers share the machine with the tests: how fast they are is not what is tested here.
+            ("GREENROOM_HTTP_REQUEST_TIMEOUT_MS", "60000".to_owned()),
             ("GREENROOM_DISTRIBUTED_ENABLED", "true".to_owned()),
             ("GREENROOM_DISTRIBUTED_PREFIX", name.clone()),
             ("GREENROOM_DISTRIBUTED_BUCKETS", BUCKETS.to_owned()),

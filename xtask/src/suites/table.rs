@@ -2,7 +2,7 @@
 //!
 //! All of it comes from the names that cargo prints. A test binary `<suite>_<backend>` runs its suite over that backend; among the
 //! contracts each module is a suite of its own, named after its port, and a module `…_in_<backend>` says its backend itself. A binary
-//! that names no backend needs none. What a binary counted and did not name is added to its row, so that the sums are always the whole.
+//! that names none is in the last column. What a binary counted and did not name is added to its row, so that the sums are always the whole.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,7 +12,7 @@ use super::Tally;
 /// The backends that names may end in, in the order of their columns.
 const BACKENDS: [&str; 7] = ["embedded", "sqlite", "redis", "redis_cluster", "kafka", "postgres", "distributed"];
 /// The last column.
-const NONE: &str = "no backend";
+const NONE: &str = "unnamed";
 const CONTRACTS: &str = "contracts";
 
 /// Where a count belongs.
@@ -166,9 +166,9 @@ mod tests {
         assert_eq!(
             lines,
             [
-                "                   embedded  distributed  no backend",
+                "                   embedded  distributed  unnamed",
                 "e2e    2/1 failed/1 skipped   0/1 failed",
-                "model                                              1",
+                "model                                           1",
             ]
         );
     }
