@@ -1,6 +1,7 @@
 //! Implementations of the ports. They hold no business rules; only the composition root names them.
 
 mod event_record;
+pub mod guard;
 mod sql;
 
 pub mod embedded;

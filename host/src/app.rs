@@ -23,6 +23,7 @@ use crate::plugin::Registry;
 use crate::push::Hub;
 use crate::room::Rooms;
 use crate::settle::{Ladder, Settle};
+use crate::telemetry::Metrics;
 use crate::timer::Timers;
 
 use backends::Backends;
@@ -37,6 +38,7 @@ const ADDRESS: &str = "address";
 pub struct App {
     config: Config,
     backends: Backends,
+    metrics: Metrics,
     listener: TcpListener,
     registry: Arc<Registry>,
     rooms: Arc<Rooms>,
@@ -54,6 +56,8 @@ impl App {
         let listener = TcpListener::bind(config.listen)
             .await
             .map_err(|source| Error::Listen { address: config.listen, source })?;
+        // Before the backends, so that the state of their circuits is measured from the start.
+        let metrics = Metrics::install()?;
         let backends = Backends::open(&config).await?;
         let (db, cache) = (&backends.db, backends.cache.clone());
         let ledger = Arc::new(Ledger::new(cache, db.clone(), db.clone(), backends.clock.clone()));
@@ -66,7 +70,7 @@ impl App {
         install_folder(&registry, &config.plugins_dir).await?;
         let rooms = Arc::new(Rooms::start(backends.db.clone(), registry.clone(), backends.clock.clone()).await?);
         let hub = settings::hub(&config);
-        Ok(Self { config, backends, listener, registry, rooms, ledger, timers, hub })
+        Ok(Self { config, backends, metrics, listener, registry, rooms, ledger, timers, hub })
     }
 
     /// Where it listens.
@@ -113,7 +117,8 @@ impl App {
         self.backends.spawn_tasks(&tasks, stop);
         tasks.spawn(settle.run(stop.clone()));
         if self.backends.process().is_some() {
-            tasks.spawn(self.rooms.clone().follow(stop.clone()));
+            let look_every = Duration::from_millis(self.config.distributed.follow_ms);
+            tasks.spawn(self.rooms.clone().follow(look_every, stop.clone()));
         }
         tasks.spawn(self.rooms.clone().fire_timers(self.timers.clone(), stop.clone()));
         tasks.spawn(self.hub.clone().run(self.backends.push_bus.subscribe(), stop.clone()));

@@ -128,7 +128,7 @@ impl Config {
     }
 
     /// The keys that have a range: key, value, least, greatest.
-    fn ranges(&self) -> [(&'static str, u64, u64, u64); 21] {
+    fn ranges(&self) -> [(&'static str, u64, u64, u64); 28] {
         let (http, push, embedded, distributed) = (&self.http, &self.push, &self.embedded, &self.distributed);
         let any = u64::MAX;
         [
@@ -144,11 +144,18 @@ impl Config {
             ("plugins.instances_max", u64::from(self.plugins.instances_max), 1, 100_000),
             ("distributed.buckets", u64::from(distributed.buckets), 1, 16_384),
             ("distributed.outbox_len_max", distributed.outbox_len_max, 1, any),
+            ("distributed.queue_len_max", distributed.queue_len_max, 1, any),
+            ("distributed.follow_ms", distributed.follow_ms, 10, 3_600_000),
             ("distributed.kafka_partitions", u64::from(distributed.kafka_partitions), 1, 4_096),
             ("distributed.kafka_replication", u64::from(distributed.kafka_replication), 1, 32_767),
             ("distributed.kafka_retention_ms", distributed.kafka_retention_ms, 3_600_000, any),
             ("distributed.kafka_delivery_timeout_ms", distributed.kafka_delivery_timeout_ms, 1_000, 600_000),
             ("distributed.postgres_connections_max", u64::from(distributed.postgres_connections_max), 1, any),
+            ("distributed.redis_timeout_ms", distributed.redis_timeout_ms, 100, 60_000),
+            ("distributed.postgres_timeout_ms", distributed.postgres_timeout_ms, 100, 60_000),
+            ("distributed.breaker_failures_max", u64::from(distributed.breaker_failures_max), 1, any),
+            ("distributed.breaker_open_max_ms", distributed.breaker_open_max_ms, 100, 60_000),
+            ("distributed.retry_percent", u64::from(distributed.retry_percent), 0, 100),
             ("embedded.buckets", u64::from(embedded.buckets), 1, 4_096),
             ("embedded.partitions", u64::from(embedded.partitions), 1, 1_024),
             ("embedded.outbox_len_max", embedded.outbox_len_max, 1, any),
@@ -181,3 +188,6 @@ impl Distributed {
 fn invalid(key: &str, fault: &str) -> Error {
     Error::Value { place: "configuration".into(), key: key.into(), fault: fault.into() }
 }
+
+#[cfg(test)]
+mod deployment;

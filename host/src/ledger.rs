@@ -9,6 +9,7 @@
 
 mod books;
 mod error;
+mod hot;
 mod load;
 mod reconcile;
 mod reserve;
@@ -23,6 +24,7 @@ use crate::ports::db::{self, Record, RecordCursor};
 
 pub use books::{Credit, Voided, unsettled};
 pub use error::Error;
+pub use hot::{Hot, Kind};
 pub use reconcile::{Reconciler, Reconciliation};
 pub use transfer::{TRANSFER_TOPIC, Transfer};
 
@@ -62,6 +64,7 @@ pub struct Ledger {
     deliveries: Arc<dyn db::Deliveries>,
     clock: Arc<dyn Clock>,
     loading: load::Turns,
+    hot: Hot,
 }
 
 impl Ledger {
@@ -73,7 +76,7 @@ impl Ledger {
         deliveries: Arc<dyn db::Deliveries>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { cache, db, deliveries, clock, loading: load::Turns::default() }
+        Self { cache, db, deliveries, clock, loading: load::Turns::default(), hot: Hot::default() }
     }
 
     /// Returns once everything up to the position would survive a crash. Safe to cancel.
@@ -82,6 +85,12 @@ impl Ledger {
     /// If that is not known; what was done stands, and the same event id finds it.
     pub async fn durable(&self, position: Position) -> Result<(), Error> {
         Ok(self.cache.durable(position).await?)
+    }
+
+    /// What this process has most events of now: kind, key and events in the last minute.
+    #[must_use]
+    pub fn hot(&self) -> Vec<(Kind, i64, u64)> {
+        self.hot.now(self.clock.now_ms())
     }
 
     /// One account, loaded if the cache does not have it.

@@ -5,6 +5,7 @@
 pub mod adapters;
 pub mod app;
 pub mod bench;
+pub mod breaker;
 pub mod config;
 pub mod domain;
 pub mod http;

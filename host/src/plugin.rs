@@ -6,7 +6,6 @@
 
 mod answer;
 mod bindings;
-pub mod breaker;
 mod call;
 mod compile;
 mod consume;

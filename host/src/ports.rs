@@ -8,3 +8,4 @@ pub mod db;
 pub mod outbox;
 pub mod push_bus;
 pub mod queue;
+pub mod rate_limit;

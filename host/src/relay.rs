@@ -4,12 +4,14 @@
 //! taken over once their leases have lapsed. A bucket's holder reads its log in order, publishes, and removes what the queue has
 //! acknowledged: at least once, and never out of order within a bucket. It stops publishing before its lease may have lapsed, by its
 //! own monotonic clock. While the queue is away it tries again, less and less often, and nothing is lost: the outbox grows until the
-//! cache refuses new holds.
+//! cache refuses new holds. While settling stands still the queue fills instead, up to a bound; then nothing is published either, and
+//! it ends in the same way.
 //!
 //! A bucket that has lost data, or went back in time, is recovered here as well: see `recover`.
 //!
 //! In memory are at most one batch for each bucket that this host holds. The embedded mode needs no relay.
 
+mod backlog;
 mod carry;
 mod lease;
 mod recover;
@@ -17,6 +19,7 @@ mod share;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -44,6 +47,8 @@ pub struct Settings {
     pub read_wait: Duration,
     /// Nothing of a publish may reach the queue later than this after it began: the queue's delivery time-out and something more.
     pub publish_max: Duration,
+    /// Events that may wait in the queue to be consumed. Beyond it nothing is published, so that the outbox fills and the cache says so.
+    pub queue_len_max: u64,
     /// The longest wait before a try after others have failed.
     pub backoff_max: Duration,
 }
@@ -58,6 +63,7 @@ impl Default for Settings {
             batch_len_max: 1_000,
             read_wait: Duration::from_millis(250),
             publish_max: Duration::from_secs(12),
+            queue_len_max: 10_000_000,
             backoff_max: Duration::from_secs(2),
         }
     }
@@ -79,6 +85,8 @@ pub struct Relay {
 struct Shared {
     relay: Relay,
     passage: Passage,
+    /// Whether more events wait in the queue than may.
+    is_queue_full: AtomicBool,
     /// When the oldest entry that was read was accepted, for each bucket that has one.
     oldest_ms: Mutex<HashMap<u32, u64>>,
 }
@@ -86,10 +94,16 @@ struct Shared {
 impl Relay {
     /// Relays until it is told to stop; then finishes what is being published and gives the leases back. One task in a process.
     pub async fn run(self, shutdown: CancellationToken) {
-        let shared = Arc::new(Shared { relay: self, passage: Passage::default(), oldest_ms: Mutex::default() });
+        let shared = Arc::new(Shared {
+            relay: self,
+            passage: Passage::default(),
+            is_queue_full: AtomicBool::new(false),
+            oldest_ms: Mutex::default(),
+        });
         let tasks = TaskTracker::new();
         let stop = CancellationToken::new();
         tasks.spawn(recover::watch(Arc::clone(&shared), stop.clone()));
+        tasks.spawn(backlog::watch(Arc::clone(&shared), stop.clone()));
         let mut share = Share::new(Arc::clone(&shared), tasks.clone());
         while !shutdown.is_cancelled() {
             share.renew().await;

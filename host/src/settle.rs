@@ -6,11 +6,12 @@
 //! A crash between any two of these steps delivers the batch again; nothing is lost, and posting it again changes nothing.
 //!
 //! One bad message holds nobody up: it waits in the database for its next try, by a ladder of waits, and the last try makes it a dead
-//! letter.
+//! letter, which is told of on a topic of its own, too: see `tell`.
 
 mod consume;
 mod ladder;
 mod lanes;
+mod tell;
 mod worker;
 
 use std::collections::HashMap;
@@ -67,6 +68,10 @@ impl Settle {
     pub async fn run(self, shutdown: CancellationToken) {
         let settle = Arc::new(self);
         let workers = TaskTracker::new();
+        workers.spawn({
+            let (settle, shutdown) = (settle.clone(), shutdown.clone());
+            async move { tell::run(&settle, shutdown).await }
+        });
         let mut started: HashMap<String, Started> = HashMap::new();
         while !shutdown.is_cancelled() {
             for (name, topics) in settle.consuming() {

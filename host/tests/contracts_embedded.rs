@@ -13,6 +13,9 @@ mod embedded_restart;
 mod fixture;
 #[path = "contracts/key_space.rs"]
 mod key_space;
+#[path = "contracts/loading.rs"]
+#[macro_use]
+mod loading;
 #[path = "contracts/push_bus.rs"]
 #[macro_use]
 mod push_bus;
@@ -21,7 +24,6 @@ mod push_bus;
 mod queue;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use greenroom::adapters::embedded::{self, Embedded, EmbeddedCache, EmbeddedQueue, LocalPushBus, Settings};
 use greenroom::ports::push_bus::PushBus;
@@ -35,8 +37,17 @@ struct Backend {
 }
 
 async fn open() -> Backend {
+    open_with(|settings| settings).await
+}
+
+/// With accounts that expire soon.
+async fn open_brief() -> Backend {
+    open_with(|settings| Settings { account_lifetime: loading::KEPT_FOR, ..settings }).await
+}
+
+async fn open_with(change: impl FnOnce(Settings) -> Settings) -> Backend {
     let dir = tempfile::tempdir().unwrap();
-    let settings = Settings { absent_lifetime: Duration::from_millis(300), ..Settings::new(dir.path()) };
+    let settings = change(Settings { absent_lifetime: loading::ABSENT_FOR, ..Settings::new(dir.path()) });
     let embedded = embedded::open(settings).await.unwrap();
     Backend {
         cache: Arc::clone(&embedded.cache),
@@ -49,6 +60,11 @@ async fn open() -> Backend {
 
 mod of_the_cache {
     cache_contracts!(crate::open);
+}
+
+mod of_the_loading {
+    // It expires only when it was not used for a while, and this one always is.
+    loading_contracts!(crate::open, crate::open_brief, (1..=1));
 }
 
 mod of_the_push_bus {

@@ -7,13 +7,16 @@
 mod fixture;
 #[path = "contracts/kafka_faults.rs"]
 mod kafka_faults;
-#[path = "contracts/kafka_proxy.rs"]
-mod kafka_proxy;
 #[path = "contracts/kafka_relay.rs"]
 mod kafka_relay;
+#[path = "contracts/outage.rs"]
+mod outage;
 #[path = "relay/outbox.rs"]
 #[allow(dead_code, reason = "the tests of the relay use the rest")]
 mod outbox;
+#[path = "faults/proxy.rs"]
+#[allow(dead_code, reason = "the faults of the whole use the rest")]
+mod proxy;
 #[path = "contracts/queue.rs"]
 #[macro_use]
 mod queue;

@@ -19,6 +19,12 @@ mod contracts {
     pub mod postgres;
 }
 
+#[path = "contracts/outage.rs"]
+mod outage;
+#[path = "faults/proxy.rs"]
+#[allow(dead_code, reason = "the faults of the whole use the rest")]
+mod proxy;
+
 use std::any::Any;
 use std::sync::Arc;
 

@@ -9,9 +9,19 @@ mod cache;
 mod fixture;
 #[path = "contracts/key_space.rs"]
 mod key_space;
+#[path = "contracts/outage.rs"]
+mod outage;
+#[path = "faults/proxy.rs"]
+#[allow(dead_code, reason = "the faults of the whole use the rest")]
+mod proxy;
+#[path = "contracts/loading.rs"]
+#[macro_use]
+mod loading;
 #[path = "contracts/push_bus.rs"]
 #[macro_use]
 mod push_bus;
+#[path = "contracts/redis_avalanche.rs"]
+mod redis_avalanche;
 #[path = "contracts/redis.rs"]
 mod redis_backend;
 #[path = "contracts/redis_bus.rs"]
@@ -22,8 +32,12 @@ mod redis_faults;
 mod redis_model;
 #[path = "contracts/redis_outbox.rs"]
 mod redis_outbox;
+#[path = "contracts/redis_rate_limit.rs"]
+mod redis_rate_limit;
 #[path = "contracts/redis_server.rs"]
 mod redis_server;
+#[path = "contracts/redis_setup.rs"]
+mod redis_setup;
 #[path = "contracts/redis_takeover.rs"]
 mod redis_takeover;
 
@@ -37,6 +51,14 @@ mod of_the_cache_in_redis_cluster {
 
 mod of_the_cache_with_replicas {
     cache_contracts!(crate::redis_backend::open_replicated);
+}
+
+mod of_the_loading_in_redis {
+    loading_contracts!(crate::redis_backend::open_single, crate::redis_backend::open_single_brief, (2..));
+}
+
+mod of_the_loading_in_redis_cluster {
+    loading_contracts!(crate::redis_backend::open_cluster, crate::redis_backend::open_cluster_brief, (2..));
 }
 
 mod of_the_push_bus_in_redis {

@@ -42,7 +42,10 @@ CREATE TABLE dead_letter (
     digest         BLOB,
     outcome        BLOB,
     payload        BLOB    NOT NULL,
+    -- When readers outside are to be told of it; null once they were.
+    tell_at        INTEGER DEFAULT 0,
     UNIQUE (consumer_group, "partition", "offset")
 ) STRICT;
 
 CREATE INDEX dead_letter_by_payer ON dead_letter (payer_id, asset_type) WHERE payer_id IS NOT NULL;
+CREATE INDEX dead_letter_by_tell ON dead_letter (tell_at, id) WHERE tell_at IS NOT NULL;

@@ -1,7 +1,10 @@
 //! `cargo xtask test`: every test of the workspace, with a count at the end that cannot hide anything.
 //!
 //! The tests themselves find the plugins in `target/plugins`, so those are built first, and the servers of the distributed mode through
-//! the environment, so those are started. Cargo's own output passes through as it is; each suite's closing line is read and added up.
+//! the environment, so those are started. Cargo's own output passes through as it is; each suite's closing line is read and added up,
+//! and a table at the end says what ran over which backend.
+
+mod table;
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::ExitStatus;
@@ -9,6 +12,7 @@ use std::time::Instant;
 
 use anyhow::{Context, bail};
 
+use self::table::Table;
 use crate::workspace::{Workspace, cargo};
 use crate::{plugins, services};
 use greenroom_services::{Lent, progress};
@@ -44,6 +48,7 @@ struct Report {
     /// Each suite that ended, in order.
     suites: Vec<Suite>,
     running: Option<String>,
+    table: Table,
 }
 
 /// Builds the plugins and the tests, starts the services, then runs all tests, or those whose names contain a word of `filter`.
@@ -89,7 +94,10 @@ impl Report {
         } else if let Some(tally) = tally(line) {
             self.total.add(tally);
             let name = self.running.take().unwrap_or_else(|| "unnamed".into());
+            self.table.end(binary(&name), tally);
             self.suites.push(Suite { name, tally, took: took(line).into() });
+        } else if let Some(name) = &self.running {
+            self.table.read(binary(name), line);
         }
     }
 
@@ -98,6 +106,8 @@ impl Report {
         if let Some(crashed) = self.running.take() {
             let tally = Tally { failed: 1, ..Tally::default() };
             self.total.add(tally);
+            self.table.read(binary(&crashed), "test it ended without a result ... FAILED");
+            self.table.end(binary(&crashed), Tally::default());
             self.suites.push(Suite { name: format!("{crashed} (ended without a result)"), tally, took: String::new() });
         }
     }
@@ -117,6 +127,7 @@ impl Report {
                 tally.passed, tally.failed, tally.skipped
             );
         }
+        println!("\nwhat ran where: passed, and if any, failed and skipped\n{}", self.table);
         let Tally { passed, failed, skipped } = self.total;
         println!("{passed} passed, {failed} failed, {skipped} skipped");
     }
@@ -134,6 +145,11 @@ impl Report {
         }
         Ok(())
     }
+}
+
+/// The binary of a suite.
+fn binary(suite: &str) -> &str {
+    suite.split(',').next().unwrap_or(suite)
 }
 
 /// The suite that a line of cargo announces.

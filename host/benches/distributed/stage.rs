@@ -10,7 +10,7 @@ use greenroom::adapters::postgres::Postgres;
 use greenroom::adapters::redis::{self, RedisOutbox};
 use greenroom::domain::{Account, Amount, AssetType, EventId, RoomId, StreamId, UserId};
 use greenroom::ledger::{Credit, Ledger};
-use greenroom::plugin::breaker::Breaker;
+use greenroom::breaker::Breaker;
 use greenroom::plugin::{
     ApiRequest, Bounds, Caller, Context, Occasion, Plugin, Registry, RoomInfo, Settings, StreamInfo,
     default_mintable_assets,

@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use greenroom::adapters::embedded::{self, Embedded, LocalPushBus, SystemClock};
 use greenroom::adapters::sqlite::Sqlite;
+use greenroom::breaker::Breaker;
 use greenroom::domain::{Account, Amount, AssetType, EventId, RoomId, StreamId, UserId};
 use greenroom::ledger::{Credit, Ledger};
-use greenroom::plugin::breaker::Breaker;
 use greenroom::plugin::{Bounds, Context, Plugin, Registry, RoomInfo, Settings, StreamInfo, default_mintable_assets};
 use greenroom::ports::cache::Cache;
 use greenroom::timer::Timers;

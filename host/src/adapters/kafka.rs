@@ -13,6 +13,7 @@
 
 mod client;
 mod consume;
+mod dead;
 mod names;
 mod offsets;
 mod produce;
@@ -35,7 +36,9 @@ use self::consume::{KafkaConsumer, Member};
 use self::names::Names;
 use self::produce::Publisher;
 use self::topics::Topics;
+use super::guard::{self, Fault, Guard};
 use crate::domain::Event;
+use crate::ports::db::DeadLetter;
 use crate::ports::queue::{Consumer, Error, Mark, Queue};
 
 /// Where the brokers are, what the topics are made with, and what bounds the clients.
@@ -70,6 +73,8 @@ pub struct Settings {
     pub session_timeout: Duration,
     /// A consumer that does not poll for so long has, too: longer than a batch takes to settle.
     pub poll_interval_max: Duration,
+    /// When the brokers count as away.
+    pub guard: guard::Settings,
     /// Events that `pending` gathers at most, for reconciliation; with more it fails.
     pub pending_len_max: usize,
 }
@@ -93,6 +98,7 @@ impl Settings {
             prefetch_kib_max: 16 << 10,
             session_timeout: Duration::from_secs(6),
             poll_interval_max: Duration::from_secs(60),
+            guard: guard::Settings::default(),
             pending_len_max: 1_000_000,
         }
     }
@@ -145,7 +151,21 @@ impl KafkaQueue {
     /// # Errors
     /// If none does within `request_timeout`.
     pub async fn check(&self) -> Result<(), Error> {
-        self.topics.all().await.map(|_| ())
+        self.guarded(self.topics.all()).await.map(|_| ())
+    }
+
+    /// What publishing and asking pass through. Consumers do not: each of them waits for the brokers by itself, and nobody for it.
+    #[must_use]
+    pub fn guard(&self) -> &Arc<Guard> {
+        &self.config.guard
+    }
+
+    /// Everything that passes is bounded in time by itself, so that nothing of a publish that is given up is still on its way.
+    async fn guarded<T>(&self, call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        self.guard().call(Duration::MAX, call, |_| false).await.map_err(|fault| match fault {
+            Fault::Call(error) => error,
+            fault => Error::Unavailable(fault.to_string()),
+        })
     }
 
     /// The consumer of a group in this process, if it has one.
@@ -170,13 +190,16 @@ impl KafkaQueue {
 #[async_trait]
 impl Queue for KafkaQueue {
     async fn publish(&self, events: Vec<Event>) -> Result<(), Error> {
-        self.topics.make(events.iter().map(|event| &*event.topic)).await?;
-        let published = self.publisher.publish(&events).await;
-        if let Err(Error::Unavailable(_)) = &published {
-            // A topic may have been removed by somebody; the next publish makes it again.
-            self.topics.look_again();
-        }
-        published
+        self.guarded(async {
+            self.topics.make(events.iter().map(|event| &*event.topic)).await?;
+            let published = self.publisher.publish(&events).await;
+            if let Err(Error::Unavailable(_)) = &published {
+                // A topic may have been removed by somebody; the next publish makes it again.
+                self.topics.look_again();
+            }
+            published
+        })
+        .await
     }
 
     async fn subscribe(&self, group: &str, topics: &[Arc<str>]) -> Result<Box<dyn Consumer>, Error> {
@@ -202,32 +225,54 @@ impl Queue for KafkaQueue {
     }
 
     async fn pending(&self) -> Result<Vec<Arc<Event>>, Error> {
-        let all = self.topics.all().await?;
-        let config = Arc::clone(&self.config);
-        blocking(move || scan::pending(&config, &all)).await
+        self.guarded(async {
+            let all = self.topics.all().await?;
+            let config = Arc::clone(&self.config);
+            blocking(move || scan::pending(&config, &all)).await
+        })
+        .await
     }
 
     async fn mark(&self) -> Result<Mark, Error> {
-        let all = self.topics.all().await?;
-        let config = Arc::clone(&self.config);
-        blocking(move || scan::mark(&config, &all)).await
+        self.guarded(async {
+            let all = self.topics.all().await?;
+            let config = Arc::clone(&self.config);
+            blocking(move || scan::mark(&config, &all)).await
+        })
+        .await
     }
 
     async fn is_past(&self, mark: &mut Mark) -> Result<bool, Error> {
-        let (config, asked) = (Arc::clone(&self.config), std::mem::take(&mut mark.0));
-        let (left, result) = blocking(move || {
-            let mut left = asked;
-            let result = scan::pass(&config, &mut left);
-            Ok((left, result))
+        self.guarded(async {
+            let (config, asked) = (Arc::clone(&self.config), std::mem::take(&mut mark.0));
+            let (left, result) = blocking(move || {
+                let mut left = asked;
+                let result = scan::pass(&config, &mut left);
+                Ok((left, result))
+            })
+            .await?;
+            mark.0 = left;
+            result.map(|()| mark.0.is_empty())
         })
-        .await?;
-        mark.0 = left;
-        result.map(|()| mark.0.is_empty())
+        .await
+    }
+
+    /// Past the guard: a topic of its own that cannot be written to says nothing of the queue.
+    async fn tell_dead(&self, letters: &[DeadLetter]) -> Result<(), Error> {
+        self.topics.make_for_outside(&self.config.names.dead_letters()).await?;
+        let told = self.publisher.tell_dead(letters).await;
+        if told.is_err() {
+            self.topics.look_again();
+        }
+        told
     }
 
     async fn lag(&self) -> Result<BTreeMap<String, u64>, Error> {
-        let all = self.topics.all().await?;
-        let config = Arc::clone(&self.config);
-        blocking(move || subscription::lag(&config, &all)).await
+        self.guarded(async {
+            let all = self.topics.all().await?;
+            let config = Arc::clone(&self.config);
+            blocking(move || subscription::lag(&config, &all)).await
+        })
+        .await
     }
 }

@@ -38,6 +38,8 @@ use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, Executor};
 
+use self::error::Refusal;
+use super::guard::{self, Fault, Guard};
 use crate::ports::db::{Database, Error};
 
 /// The schema of the host's own tables.
@@ -64,9 +66,13 @@ pub struct Settings {
     pub lock_timeout: Duration,
     /// How long a transaction may wait for this program's next statement before the server ends it.
     pub idle_in_transaction_timeout: Duration,
-    /// How long a whole call may take, with its attempts and the wait for a connection; more than the time-outs of the server. It
-    /// is what ends a call when the network swallows packets.
+    /// How long a question, or a change by an operator, may take, with its attempts and the wait for a connection. It is what ends a
+    /// call when the network swallows packets.
     pub call_timeout: Duration,
+    /// The same for a batch of events; more than the time-outs of the server, less than a plugin has for its batch.
+    pub batch_timeout: Duration,
+    /// When the server counts as away.
+    pub guard: guard::Settings,
     /// How long adding up the whole ledger, or a migration, may take.
     pub scan_timeout: Duration,
     /// How often a transaction is begun that others stand in the way of; 1 or more.
@@ -83,12 +89,14 @@ impl Settings {
             url: url.into(),
             connections_max: 16,
             plugin_connections_max: 4,
-            wait_max: Duration::from_secs(5),
+            wait_max: Duration::from_millis(1_500),
             statement_timeout: Duration::from_secs(10),
             plugin_statement_timeout: Duration::from_secs(2),
             lock_timeout: Duration::from_secs(5),
             idle_in_transaction_timeout: Duration::from_secs(10),
-            call_timeout: Duration::from_secs(30),
+            call_timeout: Duration::from_secs(3),
+            batch_timeout: Duration::from_secs(15),
+            guard: guard::Settings::default(),
             scan_timeout: Duration::from_secs(600),
             attempts_max: 5,
             migration_lock: true,
@@ -117,6 +125,7 @@ impl Pools {
 pub struct Postgres {
     pools: ArcSwap<Pools>,
     settings: Settings,
+    guard: Arc<Guard>,
     /// The database's number: roles belong to the whole server, so their names have it.
     database: i64,
     checked: moka::sync::Cache<String, Arc<statements::Checked>>,
@@ -136,10 +145,17 @@ impl Postgres {
         let options = options.options([("statement_timeout", ms(settings.statement_timeout))]);
         Ok(Arc::new(Self {
             pools: ArcSwap::from_pointee(Pools::new(&settings, options, plugin_options)),
+            guard: Guard::new("postgres", settings.guard),
             settings,
             database,
             checked: moka::sync::Cache::new(4_096),
         }))
+    }
+
+    /// What every call passes through.
+    #[must_use]
+    pub fn guard(&self) -> &Arc<Guard> {
+        &self.guard
     }
 
     fn pool(&self) -> PgPool {
@@ -150,17 +166,19 @@ impl Postgres {
         self.pools.load().plugins.clone()
     }
 
-    /// Ends a call that takes too long, whatever the server's own limits: a network that swallows packets says nothing. The
+    /// The one way out of this process. Ends a call that takes too long, whatever the server's own limits: a network that swallows packets says nothing. The
     /// connections are then not to be trusted, and the driver would wait for them; others take their place.
-    async fn within<T, E: From<Error>>(
+    async fn within<T, E: From<Error> + Refusal + std::fmt::Display>(
         &self,
         limit: Duration,
         call: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {
         let pools = self.pools.load_full();
-        match tokio::time::timeout(limit, call).await {
-            Ok(answer) => answer,
-            Err(_) => {
+        match self.guard.call(limit, call, E::is_answer).await {
+            Ok(answer) => Ok(answer),
+            Err(Fault::Call(error)) => Err(error),
+            Err(Fault::Open(open)) => Err(Error::Unavailable(open.to_string()).into()),
+            Err(Fault::Late(_)) => {
                 let (host, plugins) = (pools.host.connect_options(), pools.plugins.connect_options());
                 let fresh = Arc::new(Pools::new(&self.settings, (*host).clone(), (*plugins).clone()));
                 if !pools.host.is_closed() {
@@ -173,7 +191,7 @@ impl Postgres {
     }
 
     fn attempts(&self) -> error::Attempts {
-        error::Attempts::new(self.settings.attempts_max)
+        error::Attempts::new(self.settings.attempts_max, Arc::clone(&self.guard))
     }
 }
 

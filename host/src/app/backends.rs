@@ -4,12 +4,14 @@ mod distributed;
 mod embedded;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Error;
 use crate::adapters::embedded::Embedded;
+use crate::breaker::Breaker;
 use crate::config::Config;
 use crate::http::Readiness;
 use crate::ledger::Reconciler;
@@ -18,6 +20,7 @@ use crate::ports::clock::Clock;
 use crate::ports::db::Database;
 use crate::ports::push_bus::PushBus;
 use crate::ports::queue::Queue;
+use crate::ports::rate_limit::RateLimit;
 use distributed::Distributed;
 
 /// The backends, open.
@@ -87,12 +90,30 @@ impl Backends {
             let db = db.clone();
             Box::pin(async move { db.ping().await.map_err(|error| error.to_string()) }) as _
         };
-        let mut all = vec![Readiness { name: "database", check: Box::new(database) }];
+        // Gifts of cached accounts go on without the database that hosts share.
+        let is_needed = matches!(self.kind, Kind::Embedded(_));
+        let mut all = vec![Readiness { name: "database", is_needed, check: Box::new(database) }];
         all.extend(match &self.kind {
             Kind::Embedded(embedded) => embedded::readiness(embedded),
             Kind::Distributed(distributed) => distributed.readiness(),
         });
         all
+    }
+
+    /// The rate of each user over all processes; none if there is only this one.
+    pub(super) fn user_limit(&self, requests_max: u32, period: Duration) -> Option<Arc<dyn RateLimit>> {
+        match &self.kind {
+            Kind::Embedded(_) => None,
+            Kind::Distributed(distributed) => Some(distributed.user_limit(requests_max, period)),
+        }
+    }
+
+    /// The circuits of the backends. Those of one process have none.
+    pub(super) fn circuits(&self) -> Vec<(&'static str, Arc<Breaker>)> {
+        match &self.kind {
+            Kind::Embedded(_) => Vec::new(),
+            Kind::Distributed(distributed) => distributed.circuits(),
+        }
     }
 
     pub(super) async fn close(self) -> Result<(), Error> {

@@ -10,8 +10,8 @@ use crate::domain::AssetType;
 use crate::http::{self, Rate, State};
 use crate::ledger::Ledger;
 use crate::plugin;
+use crate::ports::rate_limit::RateLimit;
 use crate::push::{self, Hub};
-use crate::telemetry::Metrics;
 use crate::timer::Timers;
 
 /// The period over which rates are counted.
@@ -67,10 +67,17 @@ pub(super) fn http(app: &App) -> Result<Arc<http::App>, Error> {
         deliveries: app.backends.db.clone(),
         hub: app.hub.clone(),
         clock: app.backends.clock.clone(),
+        user_limit: user_limit(app),
         readiness: app.backends.readiness(),
-        metrics: Some(Metrics::install()?),
+        circuits: app.backends.circuits(),
+        metrics: Some(app.metrics.clone()),
     };
     Ok(http::App::new(interface(&app.config)?, state)?)
+}
+
+fn user_limit(app: &App) -> Option<Arc<dyn RateLimit>> {
+    let Rate { requests_max, period } = rate(app.config.rate_limits.user_per_second);
+    if requests_max == NO_LIMIT { None } else { app.backends.user_limit(requests_max, period) }
 }
 
 fn interface(config: &Config) -> Result<http::Settings, Error> {

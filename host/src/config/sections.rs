@@ -76,6 +76,8 @@ pub struct Distributed {
     pub durability: String,
     pub replicas: u32,
     pub outbox_len_max: u64,
+    pub queue_len_max: u64,
+    pub follow_ms: u64,
     pub kafka_brokers: String,
     pub kafka_partitions: u32,
     pub kafka_replication: u32,
@@ -83,6 +85,11 @@ pub struct Distributed {
     pub kafka_delivery_timeout_ms: u64,
     pub postgres_url: String,
     pub postgres_connections_max: u32,
+    pub redis_timeout_ms: u64,
+    pub postgres_timeout_ms: u64,
+    pub breaker_failures_max: u32,
+    pub breaker_open_max_ms: u64,
+    pub retry_percent: u32,
     pub postgres_migration_lock: bool,
 }
 

@@ -26,11 +26,13 @@ use super::{
     asset_changes, assets, bindings, dead_letters, events, openapi, operations, plugin_routes, plugins, recharges,
     reconciliation, rooms, ws,
 };
+use crate::breaker::Breaker;
 use crate::domain::{RoomId, UserId};
 use crate::ledger::{Ledger, Reconciler};
 use crate::plugin::Registry;
 use crate::ports::clock::Clock;
 use crate::ports::db::Deliveries;
+use crate::ports::rate_limit::RateLimit;
 use crate::push::Hub;
 use crate::room::Rooms;
 use crate::telemetry::Metrics;
@@ -39,6 +41,8 @@ use crate::telemetry::Metrics;
 pub struct Readiness {
     /// What is asked.
     pub name: &'static str,
+    /// Whether nothing can be served without it. If not, its failure is told and the process stays ready.
+    pub is_needed: bool,
     /// Asks; the error is shown to whoever looks, so it must not hold secrets.
     pub check: Box<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>,
 }
@@ -59,8 +63,12 @@ pub struct State {
     pub hub: Arc<Hub>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// The rate of each user over all processes; none if there is only this one, or no such limit.
+    pub user_limit: Option<Arc<dyn RateLimit>>,
     /// What `/readyz` asks.
     pub readiness: Vec<Readiness>,
+    /// The circuits of the backends that have one, by their names; `/readyz` shows them.
+    pub circuits: Vec<(&'static str, Arc<Breaker>)>,
     /// What `/metrics` shows; none if nothing is recorded.
     pub metrics: Option<Metrics>,
 }
@@ -152,14 +160,24 @@ impl App {
     }
 
     /// Who makes a request: verified before, or by its header. Counts towards the user's rate.
-    pub(super) fn identify(&self, parts: &Parts) -> Result<Identity, Problem> {
+    pub(super) async fn identify(&self, parts: &Parts) -> Result<Identity, Problem> {
         let now_ms = self.state.clock.now_ms();
         let identity = match parts.extensions.get::<Identity>() {
             Some(identity) => *identity,
             None => self.authenticator.header(&parts.headers, now_ms)?,
         };
-        self.user_limit.check(&identity.user())?;
+        self.limit_user(identity.user()).await?;
         Ok(identity)
+    }
+
+    /// Counts one request of a user, here and then, if there are several processes, over all of them.
+    pub(super) async fn limit_user(&self, user: UserId) -> Result<(), Problem> {
+        self.user_limit.check(&user)?;
+        let Some(shared) = &self.state.user_limit else { return Ok(()) };
+        match shared.count(user).await {
+            Some(wait) => Err(self.user_limit.refused(wait)),
+            None => Ok(()),
+        }
     }
 }
 

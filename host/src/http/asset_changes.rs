@@ -18,7 +18,7 @@ use super::problem::{Problem, TOO_LARGE};
 use super::wire::{Id, Text, json};
 use super::{App, Identity, body};
 use crate::domain::{Account, Amount, AssetType, EventId, UserId};
-use crate::ledger::{self, Transfer};
+use crate::ledger::{self, Answer, Transfer};
 
 /// Changes of one batch.
 const CHANGES_MAX: usize = 1_000;
@@ -130,9 +130,14 @@ pub(super) async fn apply(
     let one_payer = |changes: Vec<(usize, Change)>| {
         let app = app.clone();
         async move {
-            let mut outcomes = Vec::with_capacity(changes.len());
+            let mut held = Vec::with_capacity(changes.len());
             for (at, change) in changes {
-                outcomes.push((at, app.change(change).await));
+                held.push((at, app.hold(change).await));
+            }
+            // Only now: one wait serves all that were held before it.
+            let mut outcomes = Vec::with_capacity(held.len());
+            for (at, held) in held {
+                outcomes.push((at, app.outcome(held).await));
             }
             outcomes
         }
@@ -143,14 +148,30 @@ pub(super) async fn apply(
     Ok(Written(Results { biz_asset_change_res_list: outcomes.into_iter().map(|(_, outcome)| outcome).collect() }))
 }
 
+/// A change that was asked of the ledger.
+struct Held {
+    event_id: String,
+    payer: Account,
+    answer: Result<Answer, ledger::Error>,
+}
+
 impl App {
-    async fn change(&self, change: Change) -> Outcome {
+    async fn hold(&self, change: Change) -> Held {
         let event_id = change.event_id.clone();
         let side = &change.op_user_asset_change;
         let payer = Account { user_id: UserId(side.user_id.0), asset_type: side.asset_type };
-        let made = match transfer(change, payer) {
+        let answer = match transfer(change, payer) {
             Ok(transfer) => self.state.ledger.transfer(&transfer).await,
             Err(fault) => Err(ledger::Error::Invalid(fault)),
+        };
+        Held { event_id, payer, answer }
+    }
+
+    /// What is told of it, once it is durable.
+    async fn outcome(&self, Held { event_id, payer, answer }: Held) -> Outcome {
+        let made = match answer {
+            Ok(answer) => self.state.ledger.durable(answer.position).await.map(|()| answer),
+            Err(error) => Err(error),
         };
         let asset = |balance: Amount| Asset {
             user_id: payer.user_id.into(),

@@ -171,7 +171,7 @@ impl FromRequestParts<Arc<App>> for Identity {
     type Rejection = problem::Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
-        app.identify(parts)
+        app.identify(parts).await
     }
 }
 

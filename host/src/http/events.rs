@@ -49,8 +49,8 @@ pub(super) async fn stream(
 ) -> Result<Response<Body>, Problem> {
     let query: Query = wire::query(&parts.uri)?;
     let identity = match &query.token {
-        Some(token) => app.verified(token)?,
-        None => app.identify(&parts)?,
+        Some(token) => app.verified(token).await?,
+        None => app.identify(&parts).await?,
     };
     let room = wire::room_id(&room)?;
     app.state.rooms.get(room).await?;
@@ -119,9 +119,9 @@ impl Feed {
 
 impl App {
     /// Who a token in a query or a message stands for. Counts towards the user's rate.
-    pub(super) fn verified(&self, token: &str) -> Result<Identity, Problem> {
+    pub(super) async fn verified(&self, token: &str) -> Result<Identity, Problem> {
         let identity = self.authenticator.verify(token, self.state.clock.now_ms())?;
-        self.user_limit.check(&identity.user())?;
+        self.limit_user(identity.user()).await?;
         Ok(identity)
     }
 

@@ -1,4 +1,7 @@
-//! Rates: how many requests one user may make, and how many the plugins of one room may get.
+//! Rates: how many requests one user may make, and how many the plugins of one room may get. Each process counts for itself; where
+//! there are several, what it lets through of a user is counted over all of them (`ports::rate_limit`). That of a room stays each
+//! process's own: it keeps one room from taking all of a process, and over all of them each of a hot room's requests would ask for the
+//! same key.
 //!
 //! A key is remembered only while its requests count; a task of `serve` forgets the others every few seconds.
 
@@ -36,16 +39,20 @@ impl<K: Hash + Eq + Clone> Limit<K> {
     /// `rate-limited`, with when to come back.
     pub(super) fn check(&self, key: &K) -> Result<(), Problem> {
         let Err(until) = self.limiter.check_key(key) else { return Ok(()) };
+        Err(self.refused(until.wait_time_from(self.clock.now())))
+    }
+
+    /// What is told to one request too many.
+    pub(super) fn refused(&self, wait: Duration) -> Problem {
         metrics::counter!("greenroom_rate_limited_total", "of" => self.of).increment(1);
-        let wait = until.wait_time_from(self.clock.now());
         let reset_s = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
         let detail = format!("{} requests in {:?} for each {}", self.rate.requests_max, self.rate.period, self.of);
         let header = |name| HeaderName::from_static(name);
-        Err(Problem::new(RATE_LIMITED, detail)
+        Problem::new(RATE_LIMITED, detail)
             .retry_after(wait)
             .header(header("ratelimit-limit"), self.rate.requests_max.into())
             .header(header("ratelimit-remaining"), HeaderValue::from_static("0"))
-            .header(header("ratelimit-reset"), reset_s.max(1).into()))
+            .header(header("ratelimit-reset"), reset_s.max(1).into())
     }
 
     /// Forgets keys that are as if they had never been seen.

@@ -36,7 +36,7 @@ fn split(path: &str) -> Option<(&str, &str)> {
 /// Answers a request under a room.
 pub(super) async fn room_route(app: &Arc<App>, request: Request) -> Result<Response<Body>, Problem> {
     let (parts, body) = request.into_parts();
-    let identity = app.identify(&parts)?;
+    let identity = app.identify(&parts).await?;
     let (room, path) = split(parts.uri.path()).ok_or_else(|| not_found(&parts))?;
     let room = wire::room_id(room)?;
     let path = decoded(path)?;
@@ -52,7 +52,7 @@ pub(super) async fn global_route(State(app): State<Arc<App>>, request: Request) 
     let path = decoded(path)?;
     let routed = method(&parts).ok().and_then(|method| app.state.rooms.route_global(method, &path));
     let routed = routed.ok_or_else(|| not_found(&parts))?;
-    let identity = app.identify(&parts)?;
+    let identity = app.identify(&parts).await?;
     call(&app, identity, routed, &parts, body).await
 }
 

@@ -62,8 +62,8 @@ pub(super) async fn upgrade(
 ) -> Result<Response<Body>, Problem> {
     let query: Query = wire::query(&parts.uri)?;
     let identity = match &query.token {
-        Some(token) => Some(app.verified(token)?),
-        None if parts.headers.contains_key("authorization") => Some(app.identify(&parts)?),
+        Some(token) => Some(app.verified(token).await?),
+        None if parts.headers.contains_key("authorization") => Some(app.identify(&parts).await?),
         None => None,
     };
     let room = wire::room_id(&room)?;
@@ -120,7 +120,7 @@ async fn login(app: &App, socket: &mut WebSocket) -> Result<Identity, Problem> {
         Ok(Some(Ok(Message::Text(text)))) => {
             let login: Login =
                 serde_json::from_str(&text).map_err(|_| refused("the first message must be {\"token\":\"…\"}"))?;
-            app.verified(&login.token)
+            app.verified(&login.token).await
         }
         _ => Err(refused("no token came as the first message")),
     }

@@ -4,14 +4,15 @@
 //! duplicate, and released then.
 
 use std::collections::BTreeMap;
+use std::future::ready;
 
-use futures::stream::{self, TryStreamExt};
+use futures::stream::{self, StreamExt};
 
 use crate::domain::{Account, Amount, ContentDigest, Entry, Event, EventId, Outcome, Overflow, Part, Posting, UserId};
 use crate::ports::cache::Settled;
 use crate::ports::db::{self, PostResult};
 
-use super::{Balance, Error, Ledger};
+use super::{Balance, Error, Kind, Ledger};
 
 /// Releases of one batch that are under way at the same time; a cache across the network answers them in one go.
 const RELEASES_AT_ONCE: usize = 128;
@@ -53,6 +54,7 @@ impl Ledger {
             posting.check().map_err(|fault| Error::Invalid(format!("event {}: {fault}", posting.event_id)))?;
         }
         let posted = self.db.post(batch).await?;
+        self.count_receivers(batch, &posted.results);
         let mut settled: BTreeMap<Account, Option<Settled>> =
             posted.accounts.into_iter().map(|(account, settled)| (account, Some(settled))).collect();
         let mut events: BTreeMap<Account, Vec<EventId>> = BTreeMap::new();
@@ -68,15 +70,29 @@ impl Ledger {
         }
         let releases = settled.into_iter().map(|(account, settled)| {
             report_overdraft(account, settled);
-            Ok((account, events.remove(&account).unwrap_or_default(), settled))
+            let released = events.remove(&account).unwrap_or_default();
+            async move { self.cache.release(account, &released, settled).await }
         });
-        // They are of different accounts, so it does not matter which comes first.
-        stream::iter(releases)
-            .try_for_each_concurrent(RELEASES_AT_ONCE, |(account, released, settled)| async move {
-                self.cache.release(account, &released, settled).await
-            })
-            .await?;
+        // All are tried even if one fails: an account that is not released although its cache is there would seem poorer than it is
+        // until the batch comes again.
+        let fault = stream::iter(releases)
+            .buffer_unordered(RELEASES_AT_ONCE)
+            .fold(Ok(()), |first, released| ready(first.and(released)))
+            .await;
+        fault?;
         Ok(posted.results)
+    }
+
+    fn count_receivers(&self, batch: &[Posting], results: &[PostResult]) {
+        let posted = batch.iter().zip(results).filter(|(_, result)| **result == PostResult::Posted);
+        let mut events: BTreeMap<UserId, u64> = BTreeMap::new();
+        for entry in posted.flat_map(|(posting, _)| &posting.entries) {
+            if entry.part == Part::Receiver && !entry.account.user_id.is_system() {
+                *events.entry(entry.account.user_id).or_default() += 1;
+            }
+        }
+        let now_ms = self.clock.now_ms();
+        events.into_iter().for_each(|(user, events)| self.hot.count(Kind::Receiver, user.0, events, now_ms));
     }
 
     /// Gives a hold back; the event will never be posted. Idempotent; post and void exclude each other by the event's unique key in

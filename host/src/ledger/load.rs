@@ -8,6 +8,7 @@
 //! lease or, if it comes after the fill, removes the hold; so nothing is left out, and nothing counts twice for longer than a settle takes.
 
 use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Mutex;
@@ -24,20 +25,36 @@ const TURNS: usize = 256;
 
 /// One load at a time for each account in this process, so that a hot account asks the database once.
 pub(super) struct Turns {
-    turns: Vec<Mutex<()>>,
+    turns: Vec<Mutex<Option<Absent>>>,
     hasher: RandomState,
+    /// Counts up, to tell what came first.
+    moments: AtomicU64,
+}
+
+/// The last account of a turn that was found not to exist, and the moment before the cache took that.
+struct Absent {
+    account: Account,
+    moment: u64,
 }
 
 impl Default for Turns {
     fn default() -> Self {
-        Self { turns: (0..TURNS).map(|_| Mutex::default()).collect(), hasher: RandomState::new() }
+        Self {
+            turns: (0..TURNS).map(|_| Mutex::default()).collect(),
+            hasher: RandomState::new(),
+            moments: AtomicU64::new(0),
+        }
     }
 }
 
 impl Turns {
-    fn of(&self, account: Account) -> Option<&Mutex<()>> {
+    fn of(&self, account: Account) -> Option<&Mutex<Option<Absent>>> {
         let place = self.hasher.hash_one(account) % TURNS as u64;
         self.turns.get(usize::try_from(place).unwrap_or(0))
+    }
+
+    fn moment(&self) -> u64 {
+        self.moments.fetch_add(1, Ordering::SeqCst)
     }
 }
 
@@ -45,10 +62,13 @@ impl Ledger {
     /// Sees to it that the account is cached, unless it does not exist: then false. The cache may have dropped it again by the time
     /// this returns. Safe to cancel: a lease left behind expires.
     pub(super) async fn load(&self, account: Account) -> Result<bool, Error> {
-        let _turn = match self.loading.of(account) {
-            Some(turn) => Some(turn.lock().await),
-            None => None,
-        };
+        let Some(turn) = self.loading.of(account) else { return Err(Error::Loading) };
+        let asked = self.loading.moment();
+        let mut last_absent = turn.lock().await;
+        // Somebody before us in this turn has answered us: had the account come to be before we asked, the cache would not have taken this.
+        if last_absent.as_ref().is_some_and(|absent| absent.account == account && absent.moment > asked) {
+            return Ok(false);
+        }
         for _ in 0..TRIES_MAX {
             if self.cache.account(account).await?.is_some() {
                 return Ok(true);
@@ -60,7 +80,11 @@ impl Ledger {
             let waiting = self.deliveries.waiting_of(account).await?;
             let waiting = unsettled(self.db.as_ref(), waiting).await?;
             let settled = self.db.account(account).await?;
+            let moment = self.loading.moment();
             if self.cache.fill(account, lease, settled, &waiting).await? {
+                if settled.is_none() {
+                    *last_absent = Some(Absent { account, moment });
+                }
                 return Ok(settled.is_some());
             }
         }

@@ -1,6 +1,6 @@
 //! Hold and find: the first phase. Steps 4 and 5 of the way of a gift.
 
-use super::{Answer, Error, Ledger, load};
+use super::{Answer, Error, Kind, Ledger, load};
 use crate::domain::{Account, ContentDigest, EventId, UserId};
 use crate::ports::cache::{Epoch, Hold, HoldResult, Position};
 
@@ -25,7 +25,10 @@ impl Ledger {
                 return Ok(answer);
             }
             match self.cache.hold(hold.clone(), epoch).await? {
-                HoldResult::Held(outcome, position) => return Ok(Answer { outcome, replayed: false, position }),
+                HoldResult::Held(outcome, position) => {
+                    self.count_hold(&hold);
+                    return Ok(Answer { outcome, replayed: false, position });
+                }
                 HoldResult::Replayed(outcome, position) => return Ok(Answer { outcome, replayed: true, position }),
                 HoldResult::Reused => return Err(Error::Reused(hold.event_id)),
                 HoldResult::NoAccount => return Err(Error::NoAccount(hold.payer)),
@@ -43,6 +46,14 @@ impl Ledger {
             }
         }
         Err(Error::Loading)
+    }
+
+    fn count_hold(&self, hold: &Hold) {
+        let now_ms = self.clock.now_ms();
+        self.hot.count(Kind::Payer, hold.payer.user_id.0, 1, now_ms);
+        if let Some(room) = hold.room_id {
+            self.hot.count(Kind::Room, room.0, 1, now_ms);
+        }
     }
 
     /// What an event was answered with, by the cache or the database; none if it is unknown.

@@ -35,7 +35,7 @@ pub struct Transfer {
 }
 
 impl Ledger {
-    /// Holds the amount of a transfer; the host's own consumer settles it. The answer is durable. Idempotent by (payer, event id).
+    /// Holds the amount of a transfer; the host's own consumer settles it. The answer is not durable yet. Idempotent by (payer, event id).
     ///
     /// # Errors
     /// See [`Error`].
@@ -44,22 +44,19 @@ impl Ledger {
             return Err(Error::Invalid("toUserAssetChange.userId: must be another user".into()));
         }
         let payload = serde_json::to_vec(transfer).map_err(|e| Error::Invalid(e.to_string()))?;
-        let answer = self
-            .hold(Hold {
-                event_id: transfer.event_id.clone(),
-                payer: transfer.payer,
-                amount: transfer.amount,
-                digest: ContentDigest::of(TRANSFER_TOPIC, transfer.payer, &payload),
-                plugin: Arc::from("greenroom"),
-                counters: Vec::new(),
-                topic: Arc::from(TRANSFER_TOPIC),
-                room_id: None,
-                payload: payload.into(),
-                now_ms: self.clock.now_ms(),
-            })
-            .await?;
-        self.durable(answer.position).await?;
-        Ok(answer)
+        self.hold(Hold {
+            event_id: transfer.event_id.clone(),
+            payer: transfer.payer,
+            amount: transfer.amount,
+            digest: ContentDigest::of(TRANSFER_TOPIC, transfer.payer, &payload),
+            plugin: Arc::from("greenroom"),
+            counters: Vec::new(),
+            topic: Arc::from(TRANSFER_TOPIC),
+            room_id: None,
+            payload: payload.into(),
+            now_ms: self.clock.now_ms(),
+        })
+        .await
     }
 }
 

@@ -6,9 +6,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use greenroom_manifest::Role;
 
+use crate::breaker::Breaker;
 use crate::domain::{RoomId, StreamId, UserId};
 use crate::plugin::Plugin;
-use crate::plugin::breaker::Breaker;
 
 /// Who calls; the token has been checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -163,6 +163,9 @@ pub enum Error {
     /// The call was made, but whether it is durable is not known.
     #[error("the outcome is not known yet: {0}")]
     NotDurable(String),
+    /// A backend did not answer, so a batch was not dealt with. No fault of its events.
+    #[error("unavailable: {0}")]
+    Unavailable(String),
     /// The plugin has no such export.
     #[error("plugin {plugin} does not export {export}")]
     NoExport {

@@ -13,14 +13,22 @@ mod logging;
 mod mq;
 mod random;
 mod room;
+mod rows;
 #[cfg(test)]
 mod tests;
 mod timer;
 
+use std::cell::Cell;
+use std::num::NonZeroU32;
+use std::sync::LazyLock;
+
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use wasmtime::component::{HasSelf, Linker};
 
 use crate::plugin::bindings::{greenroom, wasi};
 use crate::plugin::state::State;
+
+pub(crate) use rows::RememberedRows;
 
 /// Everything that this host offers.
 ///
@@ -44,10 +52,28 @@ pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
 /// The greatest payload of an event, in bytes.
 const PAYLOAD_BYTES_MAX: usize = 16 * 1024;
 
+/// One line a second tells of backends that do not answer.
+static TOLD: LazyLock<DefaultDirectRateLimiter> =
+    LazyLock::new(|| RateLimiter::direct(Quota::per_second(NonZeroU32::MIN)));
+
+tokio::task_local! {
+    /// Whether a backend did not answer during this call. What the call then says of its events is no fault of theirs.
+    static OUTAGE: Cell<bool>;
+}
+
+/// Makes a call, and says whether a backend did not answer during it.
+pub(crate) async fn watched<T>(call: impl Future<Output = T>) -> (T, bool) {
+    OUTAGE.scope(Cell::new(false), async { (call.await, OUTAGE.with(Cell::get)) }).await
+}
+
 /// What a plugin is told of a backend that does not answer, and may tell its callers. The backend's own words are for the log: they
 /// may name hosts and tables.
 fn unavailable(what: &str, cause: &str) -> String {
-    tracing::warn!(cause, "{what} is unavailable");
+    let _ = OUTAGE.try_with(|outage| outage.set(true));
+    // Each request of an outage has one.
+    if TOLD.check().is_ok() {
+        tracing::warn!(cause, "{what} is unavailable");
+    }
     format!("{what} does not answer")
 }
 

@@ -6,7 +6,7 @@ use std::fmt;
 use greenroom_manifest::{Manifest, Role};
 use serde_json::{Map, Value};
 
-use crate::plugin::breaker::Breaker;
+use crate::breaker::Breaker;
 use crate::plugin::limits::Limits;
 use crate::plugin::pool::Pool;
 use crate::plugin::schema::Schema;

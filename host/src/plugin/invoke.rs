@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use wasmtime::Trap;
 
 use crate::domain::PushMessage;
+use crate::plugin::bindings::exports::greenroom::plugin::consumer;
 use crate::plugin::instance::{Input, Output, Warm};
 use crate::plugin::pool::{Line, Refused};
 use crate::plugin::state::{Breach, Call, Kind};
@@ -53,8 +54,13 @@ impl Caller<'_> {
             _ => plugin.limits.timeout,
         };
         let left = || timeout.saturating_sub(began.elapsed());
+        let is_batch = matches!(kind, Kind::Consume(_));
         let call = Call::new(kind, context.cloned(), &plugin.limits, self.tick_ms);
-        let (output, effects) = run(plugin, call, input, timeout, left).await?;
+        let (ran, is_outage) = host::watched(run(plugin, call, input, timeout, left)).await;
+        if is_batch && is_outage && !has_dealt(&ran) {
+            return Err(Error::Unavailable("a backend did not answer".into()));
+        }
+        let (output, effects) = ran?;
         // From the last: where positions are of one journal, the others are durable then.
         for position in effects.positions.into_iter().rev() {
             match within(left, pin!(self.cache.durable(position))).await {
@@ -76,6 +82,17 @@ impl Caller<'_> {
             Some(Err(error)) => tracing::warn!(plugin = plugin.manifest.name, "pushes are lost: {error}"),
             None => tracing::warn!(plugin = plugin.manifest.name, "pushes are lost: the bus did not take them in time"),
         }
+    }
+}
+
+/// Whether a batch needs no other try.
+fn has_dealt(ran: &Result<(Output, Left), Error>) -> bool {
+    match ran {
+        Ok((Output::Verdicts(verdicts), _)) => {
+            !verdicts.iter().any(|verdict| matches!(verdict, consumer::Verdict::RetryAfter(_)))
+        }
+        Ok(_) => true,
+        Err(_) => false,
     }
 }
 

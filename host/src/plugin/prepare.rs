@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, Linker};
 
-use crate::plugin::breaker::Breaker;
+use crate::breaker::{self, Breaker};
 use crate::plugin::engine::{Engine, MEMORIES_PER_COMPONENT};
 use crate::plugin::inspect::{inspect, missing_grant, rejected};
 use crate::plugin::install::{Schemas, configure};
@@ -102,7 +102,8 @@ impl Workshop {
             Refused::Failed(error) => rejected("component", format!("it cannot be instantiated: {error:#}")).into(),
             Refused::Overloaded => InstallError::Unavailable("all plugins together have too many instances".into()),
         })?;
-        Ok(Plugin { manifest, digest, problem_code_base, breaker: Breaker::after(FAILURES_MAX), limits, pool, schemas })
+        let breaker = Breaker::new(breaker::Settings { failures_max: FAILURES_MAX, ..breaker::Settings::PLUGIN });
+        Ok(Plugin { manifest, digest, problem_code_base, breaker, limits, pool, schemas })
     }
 
     async fn compile(self: &Arc<Self>, digest: &str, wasm: Arc<[u8]>) -> Result<Component, InstallError> {
@@ -154,6 +155,7 @@ fn profile(manifest: &Manifest, limits: &Limits, schemas: &Schemas, bounds: &Bou
         grants: manifest.grants.iter().copied().collect(),
         publishes: manifest.publishes.iter().map(|topic| topic.as_str().into()).collect(),
         statements: manifest.statements.clone(),
+        remembered: manifest.remembered.iter().cloned().collect(),
         limits: limits.clone(),
         tick_ms: u32::try_from(bounds.tick.as_millis()).unwrap_or(u32::MAX).max(1),
         default_config: default_config.into(),
@@ -163,7 +165,7 @@ fn profile(manifest: &Manifest, limits: &Limits, schemas: &Schemas, bounds: &Bou
 fn refused(subject: &str, error: db::Error) -> InstallError {
     match error {
         db::Error::Refused(words) => rejected(subject, words).into(),
-        db::Error::Unavailable(words) => InstallError::Unavailable(words),
+        db::Error::Unavailable(words) | db::Error::Busy(words) => InstallError::Unavailable(words),
     }
 }
 

@@ -10,13 +10,14 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use semver::Version;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 use wasmtime::component::Linker;
 
 use crate::domain::AssetType;
 use crate::ledger::Ledger;
 use crate::plugin::bindings::exports::greenroom::plugin::api;
 use crate::plugin::engine::Engine;
+use crate::plugin::host::RememberedRows;
 use crate::plugin::instance::{Input, Output};
 use crate::plugin::invoke::Caller;
 use crate::plugin::limits::Bounds;
@@ -155,7 +156,9 @@ impl Registry {
         let Some(base) = base else { return Err(InstallError::VersionTaken { name, version }) };
         stored.problem_code_base = base;
         plugin.problem_code_base = base;
-        Ok(self.add(plugin))
+        let plugin = self.add(plugin);
+        self.announce().await;
+        Ok(plugin)
     }
 
     /// Forgets a version; the caller has made sure that it is not bound. False if it was not there.
@@ -166,7 +169,26 @@ impl Registry {
         let _place = self.installing.lock().await;
         let removed = self.plugins.remove(name, version).await.map_err(unavailable)?;
         self.forget(&(name.to_owned(), version.clone()));
+        self.announce().await;
         Ok(removed)
+    }
+
+    /// Tells every process that rooms or plugins were changed. If that fails, they find out by looking.
+    pub async fn announce(&self) {
+        if let Err(error) = self.push_bus.announce().await {
+            tracing::debug!(%error, "a change was not announced");
+        }
+    }
+
+    /// Changes whenever some process has announced a change.
+    #[must_use]
+    pub fn announced(&self) -> watch::Receiver<()> {
+        self.push_bus.announced()
+    }
+
+    /// Drops what is remembered of plugins' tables: another process may have written to them.
+    pub fn forget_rows(&self) {
+        self.workshop.ports.rows.forget();
     }
 
     /// A version of a plugin; the newest if none is named.
@@ -271,9 +293,9 @@ impl Registry {
                 in_room.succeeded();
                 in_all.succeeded();
             }
-            Err(Error::Failed { .. } | Error::Timeout { .. }) => {
-                in_room.failed();
-                in_all.failed();
+            Err(error @ (Error::Failed { .. } | Error::Timeout { .. })) => {
+                in_room.failed(error);
+                in_all.failed(error);
             }
             Err(Error::Overloaded { .. }) => self.trim_others(plugin),
             Err(_) => {}
@@ -342,6 +364,8 @@ fn workshop(settings: Settings) -> Result<Workshop, InstallError> {
         statements: settings.statements,
         clock: settings.clock,
         mintable_assets: settings.mintable_assets,
+        rows: RememberedRows::default(),
+        push_bus: settings.push_bus,
     });
     Ok(Workshop { engine, linker, ports, bounds: settings.bounds, cache_dir: dir })
 }

@@ -12,11 +12,13 @@ use wasmtime::{ResourceLimiter, UpdateDeadline};
 
 use crate::domain::{AssetType, Event, EventId, PushMessage, RoomId, UserId};
 use crate::ledger::Ledger;
+use crate::plugin::host::RememberedRows;
 use crate::plugin::limits::Limits;
 use crate::plugin::{Caller, Context, RoomInfo};
 use crate::ports::cache::{Cache, Position};
 use crate::ports::clock::Clock;
 use crate::ports::db;
+use crate::ports::push_bus::PushBus;
 use crate::ports::queue::Delivery;
 use crate::timer::Timers;
 
@@ -28,6 +30,8 @@ pub(crate) struct Ports {
     pub(crate) statements: Arc<dyn db::Statements>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) mintable_assets: BTreeSet<AssetType>,
+    pub(crate) rows: RememberedRows,
+    pub(crate) push_bus: Arc<dyn PushBus>,
 }
 
 /// What the host functions need to know of a plugin.
@@ -38,6 +42,7 @@ pub(crate) struct Profile {
     pub(crate) grants: BTreeSet<Grant>,
     pub(crate) publishes: Vec<Arc<str>>,
     pub(crate) statements: BTreeMap<String, String>,
+    pub(crate) remembered: BTreeSet<String>,
     pub(crate) limits: Limits,
     pub(crate) tick_ms: u32,
     /// For calls that are about no room.

@@ -32,9 +32,13 @@ pub trait Database: Ledger + Rooms + Plugins + Deliveries + Statements {
 /// Why nothing was read or written.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
-    /// The database does not answer, or asks to try again. A write was made entirely or not at all; asking again is safe.
+    /// The database does not answer. A write was made entirely or not at all; asking again is safe.
     #[error("the database is unavailable: {0}")]
     Unavailable(String),
+    /// The database answers and asks to try again: a lock is not to be had, its disk is full, a statement took too long. Nothing was
+    /// written.
+    #[error("the database asks to try again: {0}")]
+    Busy(String),
     /// The database refused for good: a fault in this program or in the data.
     #[error("the database refused: {0}")]
     Refused(String),

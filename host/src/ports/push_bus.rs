@@ -1,7 +1,7 @@
-//! Carries pushes to every host process that has viewers of the room.
+//! Carries pushes to every host process that has viewers of the room, and tells every process that something was changed.
 
 use async_trait::async_trait;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::domain::PushMessage;
 
@@ -19,4 +19,11 @@ pub trait PushBus: Send + Sync {
     /// Everything that is published from now on, by this process too. Called once, by the push hub. The channel is bounded:
     /// a hub that does not keep up makes `publish` wait.
     fn subscribe(&self) -> mpsc::Receiver<PushMessage>;
+
+    /// Tells every process that shares this bus, this one too, that rooms or plugins were changed. What, is in the database. At most
+    /// once: whoever follows changes looks for them now and then without being told.
+    async fn announce(&self) -> Result<(), Unavailable>;
+
+    /// Changes whenever something was announced; several announcements at once may be one change.
+    fn announced(&self) -> watch::Receiver<()>;
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::domain::Event;
+use crate::ports::db::DeadLetter;
 
 /// Why nothing was published, read or committed.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -66,6 +67,12 @@ pub trait Queue: Send + Sync {
     /// Whether every event before the mark that holds money was committed by the group it belongs to. What was passed leaves the
     /// mark, so that asking again is cheaper.
     async fn is_past(&self, mark: &mut Mark) -> Result<bool, Error>;
+
+    /// Tells whoever reads the queue from outside of events that were set aside, at least once. The table of dead letters stays the
+    /// truth. A queue that nobody outside can read has nobody to tell.
+    async fn tell_dead(&self, _letters: &[DeadLetter]) -> Result<(), Error> {
+        Ok(())
+    }
 
     /// How many events each group has not committed yet.
     async fn lag(&self) -> Result<BTreeMap<String, u64>, Error>;

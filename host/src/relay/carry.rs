@@ -4,6 +4,7 @@
 //! in time is published again rather than passed over.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use tokio::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -63,7 +64,11 @@ impl Carrier {
                     Err(Fault::Lost) => break,
                     Err(error) => {
                         let bucket = self.held.lease.bucket;
-                        tracing::warn!(bucket, %error, "nothing is relayed from a bucket; will try again");
+                        if backoff == BACKOFF_MIN {
+                            tracing::warn!(bucket, %error, "nothing is relayed from a bucket; will try again");
+                        } else {
+                            tracing::debug!(bucket, %error, "nothing is relayed from a bucket yet");
+                        }
                         metrics::counter!("greenroom_relay_failures_total").increment(1);
                         let wait = backoff;
                         backoff = backoff.saturating_mul(2).min(self.shared.relay.settings.backoff_max);
@@ -133,6 +138,9 @@ impl Carrier {
             page.entries.drain(..).map(|(id, event)| (id, Arc::unwrap_or_clone(event))).unzip();
         if !self.held.stands() {
             return Ok(());
+        }
+        if self.shared.is_queue_full.load(Ordering::Relaxed) {
+            return Err(queue::Error::Full.into());
         }
         self.shared.relay.queue.publish(events).await?;
         metrics::counter!("greenroom_relay_published_total").increment(entries.len() as u64);

@@ -75,6 +75,7 @@ pub(super) async fn watch(shared: Arc<Shared>, stop: CancellationToken) {
     let mut wanted = shared.passage.wanted.subscribe();
     let _ = stop
         .run_until_cancelled(async {
+            let mut is_told = false;
             loop {
                 let passed = *shared.passage.passed.borrow();
                 if wanted.wait_for(|wanted| *wanted > passed).await.is_err() {
@@ -83,10 +84,13 @@ pub(super) async fn watch(shared: Arc<Shared>, stop: CancellationToken) {
                 let taken_at = Instant::now();
                 match pass(&shared).await {
                     Ok(()) => {
+                        is_told = false;
                         shared.passage.passed.send_replace(Some(taken_at));
                     }
                     Err(error) => {
-                        tracing::warn!(%error, "it is not known how far settling has come; will ask again");
+                        if !std::mem::replace(&mut is_told, true) {
+                            tracing::warn!(%error, "it is not known how far settling has come; will ask again");
+                        }
                         sleep(ASK_EVERY).await;
                     }
                 }

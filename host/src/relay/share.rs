@@ -31,6 +31,8 @@ pub(super) struct Share {
     /// This relay's name among the others.
     name: String,
     relays: u32,
+    /// Whether the cache did not answer the last time.
+    is_silent: bool,
     carrying: HashMap<u32, Carrying>,
     /// Where the next look for free buckets starts; hosts start at different ones.
     next: u32,
@@ -46,7 +48,7 @@ impl Share {
         let name = uuid::Uuid::new_v4();
         let buckets = shared.relay.outbox.buckets().max(1);
         let next = name.as_fields().0 % buckets;
-        Self { shared, tasks, name: name.to_string(), relays: 1, carrying: HashMap::new(), next }
+        Self { shared, tasks, name: name.to_string(), relays: 1, is_silent: false, carrying: HashMap::new(), next }
     }
 
     /// Renews every lease, and lets go of those that were lost.
@@ -71,7 +73,7 @@ impl Share {
         match self.ask(self.shared.relay.outbox.renew(held.lease, settings.lease_ttl)).await {
             Ok(true) => held.renewed(asked_at, settings),
             Ok(false) => return Some(held.lease.bucket),
-            Err(error) => tracing::warn!(bucket = held.lease.bucket, %error, "a lease is not renewed"),
+            Err(error) => tracing::debug!(bucket = held.lease.bucket, %error, "a lease is not renewed"),
         }
         None
     }
@@ -81,9 +83,14 @@ impl Share {
         let outbox = Arc::clone(&self.shared.relay.outbox);
         let ttl = self.shared.relay.settings.lease_ttl;
         match self.ask(outbox.announce(&self.name, ttl)).await {
-            Ok(relays) => self.relays = relays.max(1),
+            Ok(relays) => {
+                self.relays = relays.max(1);
+                self.is_silent = false;
+            }
             Err(error) => {
-                tracing::warn!(%error, "the relay is not announced");
+                if !std::mem::replace(&mut self.is_silent, true) {
+                    tracing::warn!(%error, "the relay is not announced, and leases are not renewed; will try again");
+                }
                 return;
             }
         }
@@ -129,7 +136,7 @@ impl Share {
         match self.ask(relay.outbox.lease(bucket, relay.settings.lease_ttl)).await {
             Ok(lease) => lease,
             Err(error) => {
-                tracing::warn!(bucket, %error, "a lease cannot be asked for");
+                tracing::debug!(bucket, %error, "a lease cannot be asked for");
                 None
             }
         }

@@ -146,15 +146,19 @@ impl Rooms {
             to: describe(&after),
         };
         let (db, held, version, swapped) = (self.db.clone(), self.held.clone(), before.version, after.clone());
+        let registry = self.registry.clone();
         // In a task of its own: a caller who goes away while this is written must not leave the old snapshot in memory.
         let written = tokio::spawn(async move {
             let written = db.change(room, version, stream.as_ref(), &bindings, &audit).await;
-            let mut held = held.write();
-            match written {
-                Ok(true) if swapped.is_active() => drop(held.insert(room, swapped)),
-                // What is there now is not known if the database refused or failed; the next who asks reads it.
-                _ => drop(held.remove(&room)),
+            {
+                let mut held = held.write();
+                match written {
+                    Ok(true) if swapped.is_active() => drop(held.insert(room, swapped)),
+                    // What is there now is not known if the database refused or failed; the next who asks reads it.
+                    _ => drop(held.remove(&room)),
+                }
             }
+            registry.announce().await;
             written
         });
         if !written.await.map_err(|stopped| db::Error::Unavailable(stopped.to_string()))?? {

@@ -20,11 +20,20 @@ const CONCURRENCY_MAX: usize = 64;
 impl Rooms {
     /// Fires timers until it is told to stop; those that are firing then are let finish. One task in a process.
     pub async fn fire_timers(self: Arc<Self>, timers: Arc<Timers>, shutdown: CancellationToken) {
+        let mut is_told = false;
         while !shutdown.is_cancelled() {
-            let due = timers.due(BATCH_MAX).await.unwrap_or_else(|error| {
-                tracing::warn!(%error, "cannot look for due timers");
-                Vec::new()
-            });
+            let due = match timers.due(BATCH_MAX).await {
+                Ok(due) => {
+                    is_told = false;
+                    due
+                }
+                Err(error) => {
+                    if !std::mem::replace(&mut is_told, true) {
+                        tracing::warn!(%error, "cannot look for due timers; will try again");
+                    }
+                    Vec::new()
+                }
+            };
             if due.is_empty() {
                 tokio::select! {
                     () = shutdown.cancelled() => return,

@@ -1,5 +1,8 @@
 //! Keeps up with what other host processes change.
 //!
+//! Every change is announced over the push bus, and whoever hears of it looks at once. Announcements may be lost, so everybody also looks
+//! now and then without one.
+//!
 //! Every change of a room has an audit entry with a growing number. This looks for new ones, and reads anew each room that is held here in
 //! an older version than the database has. Two changes that overlap may become visible in the other order, so each look goes back over
 //! the last few numbers; reading a room twice changes nothing. The plugins were told by the process that made the change.
@@ -8,6 +11,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::snapshot::Snapshot;
@@ -15,8 +19,8 @@ use super::{Error, Rooms};
 use crate::domain::RoomId;
 use crate::ports::db;
 
-/// How often changes are looked for: they are in force everywhere within a second, also when a look has to be repeated.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// How soon after a look the next one may be, however many changes are announced.
+const LOOK_PAUSE: Duration = Duration::from_millis(20);
 /// Changes that are read at a time.
 const PAGE_MAX: usize = 1_000;
 /// How many numbers each look goes back, and the first one.
@@ -31,17 +35,33 @@ struct Seen {
     recent: HashMap<RoomId, i64>,
 }
 
+/// Returns when something was announced; never, once the bus is gone.
+async fn heard(announced: &mut watch::Receiver<()>) {
+    tokio::time::sleep(LOOK_PAUSE).await;
+    if announced.changed().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
 impl Rooms {
-    /// Takes over what other processes change, until it is told to stop. One task in a process that shares its database.
-    pub async fn follow(self: Arc<Self>, shutdown: CancellationToken) {
+    /// Takes over what other processes change, until it is told to stop: when they announce it, and by looking after `look_every`. One
+    /// task in a process that shares its database.
+    pub async fn follow(self: Arc<Self>, look_every: Duration, shutdown: CancellationToken) {
         let mut seen = Seen::default();
+        let mut is_told = false;
+        let mut announced = self.registry.announced();
         while !shutdown.is_cancelled() {
-            if let Err(error) = self.catch_up(&mut seen).await {
-                tracing::warn!(%error, "cannot look for changes of rooms; will try again");
+            match self.catch_up(&mut seen).await {
+                Ok(()) => is_told = false,
+                Err(error) if !std::mem::replace(&mut is_told, true) => {
+                    tracing::warn!(%error, "cannot look for changes of rooms; will try again");
+                }
+                Err(_) => {}
             }
             tokio::select! {
                 () = shutdown.cancelled() => {}
-                () = tokio::time::sleep(LOOK_EVERY) => {}
+                () = tokio::time::sleep(look_every) => {}
+                () = heard(&mut announced) => self.registry.forget_rows(),
             }
         }
     }

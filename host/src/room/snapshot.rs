@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use crate::plugin::breaker::Breaker;
+use crate::breaker::Breaker;
 use crate::plugin::{Context, Plugin, Registry, RoomInfo, StreamInfo};
 use crate::ports::db::{BindingRow, RoomRow};
 use crate::room::view::{BindingView, RoomView};

@@ -48,11 +48,16 @@ impl Worker {
     /// Works until it is told to stop; a batch that was begun is finished first, unless it cannot be.
     pub async fn run(mut self, shutdown: CancellationToken) {
         let mut retries_looked_for = Instant::now();
+        let (mut is_told, mut is_cut_off) = (false, false);
         while !shutdown.is_cancelled() {
             if retries_looked_for.elapsed() >= RETRIES_EVERY {
                 retries_looked_for = Instant::now();
-                if let Err(error) = self.try_again(&shutdown).await {
-                    tracing::warn!(group = %self.group, %error, "cannot try events again now");
+                match self.try_again(&shutdown).await {
+                    Ok(()) => is_told = false,
+                    Err(error) if !std::mem::replace(&mut is_told, true) => {
+                        tracing::warn!(group = %self.group, %error, "cannot try events again now");
+                    }
+                    Err(_) => {}
                 }
             }
             let polled = tokio::select! {
@@ -60,10 +65,16 @@ impl Worker {
                 polled = self.source.poll(BATCH_MAX * self.settle.lanes.max(1), POLL_WAIT) => polled,
             };
             match polled {
+                // Nothing may come because the queue is away.
                 Ok(polled) if polled.is_empty() => {}
-                Ok(polled) => self.settle_polled(polled, &shutdown).await,
+                Ok(polled) => {
+                    is_cut_off = false;
+                    self.settle_polled(polled, &shutdown).await;
+                }
                 Err(error) => {
-                    tracing::warn!(group = %self.group, %error, "cannot read the queue");
+                    if !std::mem::replace(&mut is_cut_off, true) {
+                        tracing::warn!(group = %self.group, %error, "cannot read the queue; will try again");
+                    }
                     pause(BACKEND_WAIT, &shutdown).await;
                 }
             }
@@ -159,6 +170,7 @@ impl Worker {
     async fn consume(&self, tried: &[Tried], shutdown: &CancellationToken) -> Option<SetAside> {
         let batch: Vec<Delivery> = tried.iter().map(|tried| tried.delivery.clone()).collect();
         let attempts: Vec<u32> = tried.iter().map(|tried| tried.attempt).collect();
+        let mut is_told = false;
         loop {
             let begun = Instant::now();
             match self.consumer.consume(&self.settle, &batch, &attempts).await {
@@ -170,7 +182,11 @@ impl Worker {
                     return Some(self.sort(tried, verdicts));
                 }
                 Err(error) => {
-                    tracing::warn!(group = %self.group, %error, events = batch.len(), "a batch was not consumed");
+                    if std::mem::replace(&mut is_told, true) {
+                        tracing::debug!(group = %self.group, %error, "a batch was not consumed yet");
+                    } else {
+                        tracing::warn!(group = %self.group, %error, events = batch.len(), "a batch was not consumed; will try again");
+                    }
                     pause(error.retry_after, shutdown).await;
                     if shutdown.is_cancelled() {
                         return None;

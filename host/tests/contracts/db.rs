@@ -48,6 +48,7 @@ macro_rules! db_contracts {
                 due_retries_come_oldest_first_and_only_of_their_group,
                 a_dead_letter_removes_the_retry_and_stays_dead,
                 a_dead_letter_is_replayed_or_dropped_once,
+                dead_letters_are_told_by_one_at_a_time_until_they_were_told,
                 an_account_is_told_what_waits_at_its_cost,
                 an_event_comes_back_as_it_was;
             plugins:

@@ -13,7 +13,8 @@ use rdkafka::producer::{FutureProducer, FutureRecord};
 use tokio::time::{Instant, timeout};
 
 use crate::fixture::*;
-use crate::kafka_proxy::Proxy;
+use crate::outage;
+use crate::proxy::{Proxy, Service};
 use crate::queue::{BRIEF, WAIT, after, ids, read};
 use crate::{brokers, settings};
 
@@ -57,7 +58,7 @@ async fn publish_surely(queue: &KafkaQueue, events: Vec<greenroom::domain::Event
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broker_that_is_away_for_a_while_loses_nothing() {
-    let proxy = Proxy::open(brokers()).await;
+    let proxy = Proxy::open(Service::Kafka, &brokers()).await;
     let settings = Settings { brokers: proxy.address(), delivery_timeout: Duration::from_secs(2), ..settings() };
     let queue = kafka::open(settings).await.unwrap();
     let topic: Arc<str> = new_name("t").into();
@@ -74,7 +75,7 @@ async fn a_broker_that_is_away_for_a_while_loses_nothing() {
     assert!(matches!(queue.publish(batch(1)).await, Err(Error::Unavailable(_))));
     assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
     assert!(consumer.commit(after(&all)).await.is_err() || queue.check().await.is_err());
-    proxy.mend();
+    proxy.pass();
 
     for number in 1..20 {
         publish_surely(&queue, batch(number)).await;
@@ -90,13 +91,53 @@ async fn a_broker_that_is_away_for_a_while_loses_nothing() {
             consumer.poll(1, BRIEF).await.ok();
         }
     };
-    timeout(WAIT, committed).await.unwrap();
+    timeout(Duration::from_secs(30), committed).await.unwrap();
     assert_eq!(queue.lag().await.unwrap().get(&group), Some(&0));
+}
+
+/// The client notes every connection that is refused. A host that looks again half a second after each error must not go through all
+/// of them before it reads on.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_noted_while_a_broker_was_away_is_told_at_once() {
+    let proxy = Proxy::open(Service::Kafka, &brokers()).await;
+    let settings = Settings { brokers: proxy.address(), delivery_timeout: Duration::from_secs(2), ..settings() };
+    let queue = kafka::open(settings).await.unwrap();
+    let topic: Arc<str> = new_name("t").into();
+    let mut consumer = queue.subscribe(&new_name("g"), std::slice::from_ref(&topic)).await.unwrap();
+    queue.publish(vec![told(&topic, "k", "1")]).await.unwrap();
+    let mut all = Vec::new();
+    read_until(&mut *consumer, &mut all, |all| all.len() == 1).await;
+    proxy.cut();
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    proxy.pass();
+    publish_surely(&queue, vec![told(&topic, "k", "2")]).await;
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let mut errors = 0;
+    loop {
+        assert!(Instant::now() < deadline, "nothing comes any more");
+        match consumer.poll(10, Duration::from_secs(1)).await {
+            Ok(some) if some.is_empty() => {}
+            Ok(_) => break,
+            Err(_) => errors += 1,
+        }
+    }
+    assert!(errors <= 5, "{errors} errors came before the message");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_is_silent_costs_no_waiting_once_its_circuit_is_open() {
+    let proxy = Proxy::open(Service::Kafka, &brokers()).await;
+    let (delivery_timeout, request_timeout) = (Duration::from_secs(1), Duration::from_millis(400));
+    let settings = Settings { brokers: proxy.address(), delivery_timeout, request_timeout, ..settings() };
+    let queue = kafka::open(settings).await.unwrap();
+    let topic = new_name("t");
+    outage::is_borne(queue.guard(), &proxy, async || queue.publish(vec![told(&topic, "k", "1")]).await).await;
+    outage::is_borne(queue.guard(), &proxy, async || queue.check().await).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_waits_to_be_sent_is_bounded() {
-    let proxy = Proxy::open(brokers()).await;
+    let proxy = Proxy::open(Service::Kafka, &brokers()).await;
     let settings = Settings {
         brokers: proxy.address(),
         delivery_timeout: Duration::from_secs(1),
@@ -109,7 +150,7 @@ async fn what_waits_to_be_sent_is_bounded() {
     queue.publish(batch[..1].to_vec()).await.unwrap();
     proxy.cut();
     assert!(matches!(queue.publish(batch.clone()).await, Err(Error::Full)));
-    proxy.mend();
+    proxy.pass();
     publish_surely(&queue, batch[..10].to_vec()).await;
 }
 

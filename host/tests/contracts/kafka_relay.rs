@@ -12,8 +12,8 @@ use greenroom::relay::{self, Relay};
 use tokio_util::sync::CancellationToken;
 
 use crate::kafka_faults::{assert_complete, read_until};
-use crate::kafka_proxy::Proxy;
 use crate::outbox::{BUCKETS, Cache, View};
+use crate::proxy::{Proxy, Service};
 use crate::queue::after;
 use crate::{brokers, settings};
 
@@ -27,7 +27,7 @@ fn hold(cache: &Cache, numbers: std::ops::Range<u32>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_held_comes_to_its_consumers_through_a_broker_that_goes_away() {
-    let proxy = Proxy::open(brokers()).await;
+    let proxy = Proxy::open(Service::Kafka, &brokers()).await;
     let settings = Settings { brokers: proxy.address(), delivery_timeout: DELIVERY_TIMEOUT, ..settings() };
     let queue = Arc::new(kafka::open(settings).await.unwrap());
     let cache = Cache::new();
@@ -50,7 +50,7 @@ async fn what_is_held_comes_to_its_consumers_through_a_broker_that_goes_away() {
     let waiting = cache.waiting();
     tokio::time::sleep(DELIVERY_TIMEOUT * 2).await;
     assert!(waiting >= 400 && cache.waiting() >= 400, "what is not acknowledged stays");
-    proxy.mend();
+    proxy.pass();
     read_until(&mut *consumer, &mut all, |all| {
         all.iter().map(|delivery| &delivery.event.event_id).collect::<BTreeSet<_>>().len() == 800
     })

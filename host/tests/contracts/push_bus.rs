@@ -51,6 +51,22 @@ pub(crate) async fn a_slow_hub_gets_all_messages_of_a_room_in_order(bus: Arc<dyn
     publisher.await.unwrap();
 }
 
+pub(crate) async fn whoever_follows_changes_is_told_that_there_are_some(bus: Arc<dyn PushBus>) {
+    let (mut one, mut other) = (bus.announced(), bus.announced());
+    // A hub is not needed for that.
+    for _ in 0..3 {
+        bus.announce().await.unwrap();
+        for follower in [&mut one, &mut other] {
+            let told = tokio::time::timeout(std::time::Duration::from_secs(20), follower.changed());
+            told.await.expect("nobody was told").unwrap();
+        }
+    }
+    let mut hub = bus.subscribe();
+    bus.announce().await.unwrap();
+    bus.publish(vec![message(1, 1)]).await.unwrap();
+    assert_eq!(hub.recv().await.unwrap(), message(1, 1), "an announcement is no message");
+}
+
 /// Makes a test of each contract for a backend that `$open` opens; its `push_bus` is an `Arc<dyn PushBus>`.
 #[macro_export]
 macro_rules! push_bus_contracts {
@@ -58,6 +74,7 @@ macro_rules! push_bus_contracts {
         $crate::push_bus_contracts!(@each $open;
             messages_arrive_as_they_were_published
             a_slow_hub_gets_all_messages_of_a_room_in_order
+            whoever_follows_changes_is_told_that_there_are_some
         );
     };
     (@each $open:path; $($contract:ident)*) => {

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use greenroom::adapters::guard::Guard;
 use greenroom::adapters::redis::{self, Durability, RedisCache, RedisOutbox, RedisPushBus, Settings};
 use greenroom::ports::outbox::{BucketLease, Outbox};
 
 use crate::fixture::new_name;
+use crate::loading::{ABSENT_FOR, KEPT_FOR};
 
 /// How long a test's relay has a bucket.
 pub(crate) const RELAY_TTL: Duration = Duration::from_secs(30);
@@ -15,6 +17,7 @@ pub(crate) struct Backend {
     pub(crate) cache: Arc<RedisCache>,
     pub(crate) outbox: Arc<RedisOutbox>,
     pub(crate) push_bus: Arc<RedisPushBus>,
+    pub(crate) guards: [Arc<Guard>; 2],
     pub(crate) settings: Settings,
 }
 
@@ -30,7 +33,7 @@ fn settings(urls: Vec<String>, is_cluster: bool) -> Settings {
     Settings {
         prefix: new_name("t"),
         buckets: 4,
-        absent_lifetime: Duration::from_millis(300),
+        absent_lifetime: ABSENT_FOR,
         call_timeout: Duration::from_secs(20),
         connect_timeout: Duration::from_secs(20),
         channels: 4,
@@ -51,7 +54,8 @@ pub(crate) fn cluster() -> Settings {
 /// As another process that shares it.
 pub(crate) async fn join(settings: &Settings) -> Backend {
     let opened = redis::open(settings.clone()).await.unwrap();
-    Backend { cache: opened.cache, outbox: opened.outbox, push_bus: opened.push_bus, settings: settings.clone() }
+    let redis::Redis { cache, outbox, push_bus, guards } = opened;
+    Backend { cache, outbox, push_bus, guards, settings: settings.clone() }
 }
 
 /// With the epochs that a relay would have set.
@@ -67,6 +71,15 @@ pub(crate) async fn open_single() -> Backend {
 
 pub(crate) async fn open_cluster() -> Backend {
     begin(cluster()).await
+}
+
+/// With accounts that expire soon.
+pub(crate) async fn open_single_brief() -> Backend {
+    begin(Settings { account_lifetime: KEPT_FOR, ..single() }).await
+}
+
+pub(crate) async fn open_cluster_brief() -> Backend {
+    begin(Settings { account_lifetime: KEPT_FOR, ..cluster() }).await
 }
 
 pub(crate) async fn open_replicated() -> Backend {

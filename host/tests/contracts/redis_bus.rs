@@ -73,7 +73,7 @@ async fn a_bus_whose_connection_was_cut_hears_again() {
 #[tokio::test]
 async fn a_bus_whose_connections_to_a_cluster_were_cut_hears_again() {
     let one = open_cluster().await;
-    let (settings, user) = as_a_user(Settings { push_capacity: 1_000, ..one.settings.clone() }).await;
+    let (settings, user) = as_a_user(Settings { push_capacity: 1_000, ..one.settings.clone() }, &[]).await;
     let other = join(&settings).await;
     let mut hub = other.push_bus.subscribe();
     hears_again(&one, &mut hub).await;

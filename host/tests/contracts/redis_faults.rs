@@ -7,10 +7,14 @@ use greenroom::adapters::redis::{Durability, Settings};
 use greenroom::domain::{Amount, EventId};
 use greenroom::ports::cache::{Cache, CachedAccount, CommitResult, Error, HoldResult, Write};
 use greenroom::ports::outbox::Outbox;
+use greenroom::ports::push_bus::PushBus as _;
 use redis::aio::MultiplexedConnection;
 
 use crate::fixture::*;
 use crate::key_space::commit_of;
+use crate::outage;
+use crate::proxy::{Proxy, Service};
+use crate::push_bus::message;
 use crate::redis_backend::{Backend, RELAY_TTL, begin, cluster, join, open_cluster, open_single, single, single_url};
 
 /// A connection of an administrator.
@@ -40,12 +44,12 @@ pub(crate) async fn cut(administrator: &mut MultiplexedConnection, database: u8)
 }
 
 /// As a user of the test's own on every node, so that just its connections can be cut.
-pub(crate) async fn as_a_user(settings: Settings) -> (Settings, String) {
+pub(crate) async fn as_a_user(settings: Settings, rights: &[&str]) -> (Settings, String) {
     let user = new_name("user");
     let mut urls = Vec::new();
     for url in &settings.urls {
         let mut acl = redis::cmd("ACL");
-        acl.arg("SETUSER").arg(&user).arg(&["on", ">secret", "~*", "&*", "+@all"]);
+        acl.arg("SETUSER").arg(&user).arg(&["on", ">secret", "~*", "&*", "+@all"]).arg(rights);
         acl.exec_async(&mut administrator(url).await).await.unwrap();
         urls.push(url.replace("redis://", &format!("redis://{user}:secret@")));
     }
@@ -144,6 +148,21 @@ async fn a_server_that_is_not_there_is_said_to_be_unavailable() {
     assert!(matches!(refused, Err(greenroom::adapters::redis::Error::Unavailable(_))));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_silent_costs_no_waiting_once_its_circuit_is_open() {
+    let url = single_url();
+    let proxy = Proxy::open(Service::Plain, url.trim_start_matches("redis://").split('/').next().unwrap()).await;
+    let limit = Duration::from_millis(400);
+    let urls = vec![format!("redis://{}", proxy.address())];
+    let backend = begin(Settings { urls, call_timeout: limit, connect_timeout: limit, ..single() }).await;
+    let payer = funded(&*backend.cache, 100).await;
+    held(&*backend.cache, hold_of(payer, "a", 30)).await;
+    outage::is_borne(&backend.guards[0], &proxy, async || backend.cache.account(payer).await.map(drop)).await;
+    assert_eq!(backend.cache.account(payer).await.unwrap().unwrap().held, Amount(30));
+    let push = async || backend.push_bus.publish(vec![message(1, 1)]).await;
+    outage::is_borne(&backend.guards[1], &proxy, push).await;
+}
+
 #[tokio::test]
 async fn balances_are_exact_to_the_last_unit_of_64_bits() {
     let backend = open_single().await;
@@ -226,7 +245,7 @@ async fn the_scripts_reckon_as_rust_does() {
 #[tokio::test]
 async fn a_commit_is_made_once_in_a_cluster_whose_connections_are_cut() {
     const COMMITS: i64 = 300;
-    let (settings, user) = as_a_user(cluster()).await;
+    let (settings, user) = as_a_user(cluster(), &[]).await;
     let backend = begin(settings).await;
     let shard = new_shard("p");
     let stop = tokio_util::sync::CancellationToken::new();

@@ -48,6 +48,12 @@ impl RedisServer {
         self.child.wait().unwrap();
     }
 
+    /// It does nothing any more, and no connection is closed.
+    pub(crate) fn pause(&self) {
+        let stopped = Command::new("kill").args(["-STOP", &self.child.id().to_string()]).status().unwrap();
+        assert!(stopped.success());
+    }
+
     /// After [`Self::kill`]: with the data that its file has.
     pub(crate) async fn start_again(&mut self) {
         self.child = spawn(self.port, self.dir.path(), &self.more);

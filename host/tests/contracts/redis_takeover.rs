@@ -1,16 +1,24 @@
 //! Another copy of the data takes over: a server that starts again, and replicas that are promoted, be they as far as their master or
 //! not. What the copy has of an epoch is none, so nobody can spend there what may be spent already, until a relay has recovered it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use greenroom::adapters::embedded::{self, SystemClock};
 use greenroom::adapters::redis::Settings;
-use greenroom::domain::{Account, Amount};
+use greenroom::adapters::sqlite::Sqlite;
+use greenroom::domain::{Account, Amount, Entry, Outcome, Part, Posting, UserId};
+use greenroom::ledger::Ledger;
 use greenroom::ports::cache::{Cache, CommitResult, Error, HoldResult, Write};
+use greenroom::ports::db::{Database as _, Ledger as _};
 use greenroom::ports::outbox::Outbox;
+use greenroom::ports::queue::{Offsets, Queue};
+use greenroom::relay::{self, Relay};
 
 use crate::fixture::*;
 use crate::key_space::commit_of;
 use crate::redis_backend::{Backend, RELAY_TTL, begin, join, single};
+use crate::redis_faults::administrator;
 use crate::redis_server::RedisServer;
 
 /// As the host is given it: the address of whichever server has the role of master now.
@@ -81,6 +89,62 @@ async fn a_server_that_starts_again_with_its_data_is_closed_until_a_relay_has_re
     assert!(matches!(known, HoldResult::Replayed(again, _) if again == outcome), "what is known is known");
     assert_eq!(recover(&backend).await, 1);
     assert_open(&backend, payer, 70).await;
+}
+
+/// Asks for a hold until the answer is this one.
+async fn wait_for(cache: &dyn Cache, payer: Account, wanted: HoldResult) {
+    let deadline = std::time::Instant::now() + Duration::from_secs(30);
+    loop {
+        let found = cache.hold_now(hold_of(payer, "new", 1)).await;
+        if matches!(&found, Ok(found) if *found == wanted) {
+            return;
+        }
+        assert!(std::time::Instant::now() < deadline, "never {wanted:?}: {found:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_relay_recovers_a_server_that_starts_again_once_what_it_had_is_settled() {
+    let mut server = RedisServer::start(&["--appendfsync", "always"]).await;
+    let backend = join(&at(&server, &alone())).await;
+    let folder = tempfile::tempdir().unwrap();
+    let journal = embedded::open(embedded::Settings::new(folder.path())).await.unwrap();
+    let settings = relay::Settings {
+        lease_ttl: Duration::from_secs(2),
+        renew_every: Duration::from_millis(500),
+        publish_max: Duration::from_millis(500),
+        ..relay::Settings::default()
+    };
+    let queue = journal.queue.clone();
+    let mut consumer = queue.subscribe("gift", &["gift.sent".into()]).await.unwrap();
+    let relay = Relay { outbox: backend.outbox.clone(), queue, clock: Arc::new(SystemClock), settings };
+    let stop = tokio_util::sync::CancellationToken::new();
+    let relay = tokio::spawn(relay.run(stop.clone()));
+    let (cache, payer) = (&*backend.cache, new_account());
+    wait_for(cache, payer, HoldResult::Miss).await;
+    fill(cache, payer, 100, 1).await;
+    held(cache, hold_of(payer, "a", 30)).await;
+
+    server.kill();
+    server.start_again().await;
+    wait_for(cache, payer, HoldResult::Recovering).await;
+    let delivered = consumer.poll(10, Duration::from_secs(30)).await.unwrap();
+    assert_eq!(delivered[0].event.event_id, event_id("a"), "what it had in its outbox is carried");
+    // Longer than a recovery takes otherwise.
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    wait_for(cache, payer, HoldResult::Recovering).await;
+    // It may have been carried twice: before the end of the server, and after.
+    let mut offsets: Offsets = [(delivered[0].partition, delivered[0].offset + 1)].into();
+    for again in consumer.poll(10, Duration::ZERO).await.unwrap() {
+        offsets.insert(again.partition, again.offset + 1);
+    }
+    consumer.commit(offsets).await.unwrap();
+    wait_for(cache, payer, HoldResult::Miss).await;
+    assert_open(&backend, payer, 70).await;
+    stop.cancel();
+    relay.await.unwrap();
+    journal.close().await.unwrap();
 }
 
 #[tokio::test]
@@ -180,4 +244,59 @@ async fn a_replica_of_a_cluster_that_is_behind_and_takes_over_is_closed_until_it
     assert_closed(&backend, payer).await;
     assert_eq!(recover(&backend).await, 0);
     assert_open(&backend, payer, 3).await;
+}
+
+/// The database knows an event that the cache has lost. A process that remembers the epoch before the loss would take the id, which is
+/// newer than that epoch, for one that the cache must know, and hold it a second time.
+#[tokio::test]
+async fn an_event_that_was_lost_and_settled_is_answered_as_then_by_who_remembers_the_epoch_before() {
+    const AN_HOUR_US: u64 = 3_600_000_000;
+    let folder = tempfile::tempdir().unwrap();
+    let db = Sqlite::open(&folder.path().join("greenroom.db")).await.unwrap();
+    let backend = begin(alone()).await;
+    let payer = new_account();
+    let number = backend.cache.epoch(payer.user_id).await.unwrap().number;
+    // Clients' clocks are trusted by some minutes: an epoch that is older than that.
+    let mut administrator = administrator(&backend.settings.urls[0]).await;
+    let key = format!("{{{}:b0}}:epoch", backend.settings.prefix);
+    let epoch: String = redis::cmd("GET").arg(&key).query_async(&mut administrator).await.unwrap();
+    let older = epoch.replace(&number.to_string(), &(number - AN_HOUR_US).to_string());
+    redis::cmd("SET").arg(&key).arg(&older).exec_async(&mut administrator).await.unwrap();
+    let other = join(&backend.settings).await;
+    other.cache.epoch(payer.user_id).await.unwrap();
+    let ledger = Ledger::new(other.cache.clone(), db.clone(), db.clone(), Arc::new(SystemClock));
+
+    let id = uuid::Uuid::now_v7().to_string();
+    let posting = posting_of(payer, &id, 30);
+    let outcome = posting.outcome.clone().unwrap();
+    db.post(&[posting]).await.unwrap();
+    let relay = backend.outbox.lease(0, RELAY_TTL).await.unwrap().unwrap();
+    backend.recover_again(relay).await;
+    fill(&*backend.cache, payer, 70, 2).await;
+    let answer = ledger.hold(hold_of(payer, &id, 30)).await.unwrap();
+    assert_eq!((answer.outcome, answer.replayed), (outcome, true));
+    assert_eq!(backend.cache.account(payer).await.unwrap().unwrap().held, Amount(0));
+    db.close().await;
+}
+
+/// The books of a hold.
+fn posting_of(payer: Account, id: &str, amount: i64) -> Posting {
+    let hold = hold_of(payer, id, amount);
+    let receiver = Account { user_id: UserId(1), ..payer };
+    Posting {
+        event_id: hold.event_id,
+        payer: payer.user_id,
+        digest: hold.digest,
+        outcome: Some(Outcome { amount: hold.amount, balance: Amount(70), counters: Vec::new() }),
+        entries: vec![
+            Entry { account: payer, part: Part::Payer, delta: Amount(-amount) },
+            Entry { account: receiver, part: Part::Receiver, delta: Amount(amount) },
+        ],
+        biz_id: "7".into(),
+        biz_type: 1,
+        obj_id: "2002".into(),
+        event_type: "interactGift".into(),
+        record_json: "{}".into(),
+        at_ms: NOW_MS,
+    }
 }

@@ -1,6 +1,8 @@
 //! Many clients at once, many of them repeating themselves: every event is debited once and settled once.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use futures::stream;
@@ -8,16 +10,18 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
-use tempfile::TempDir;
 
-use crate::support::{Client, GOLD, ROOM, STREAMER, Server, event_id, gift, gifts, only};
+use super::site::{Mode, Site};
+use super::support::{Client, GOLD, ROOM, STREAMER, Server, event_id, gift, gifts, only};
+use crate::MODE;
 
-const GIFTS: usize = 100_000;
-const CLIENTS: usize = 64;
+/// Each of them is a round to Redis and Kafka in the distributed mode, which a debug build with its servers on two cores takes its time for.
+const GIFTS: usize = if matches!(MODE, Mode::Embedded) { 100_000 } else { 10_000 };
+const CLIENTS: usize = if matches!(MODE, Mode::Embedded) { 64 } else { 32 };
 const VIEWERS: i64 = 200;
 const FIRST_VIEWER: i64 = 2001;
 /// Too little for some of the viewers, so that refusals happen too.
-const START: i64 = 10_000;
+const START: i64 = GIFTS as i64 / 10;
 const PRICE: i64 = 10;
 
 struct Planned {
@@ -30,11 +34,11 @@ struct Planned {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hundred_thousand_gifts_with_repetitions_are_each_debited_and_settled_once() {
-    let data = TempDir::new().unwrap();
+async fn gifts_of_many_clients_with_repetitions_are_each_debited_and_settled_once() {
+    let site = Site::open().await;
     let plugins = only(&["gift"]);
     let unlimited = [("GREENROOM_RATE_LIMITS_USER_PER_SECOND", "0")];
-    let server = Server::start_with(data.path(), plugins.path(), &unlimited).await;
+    let server = site.start_with(plugins.path(), &unlimited).await;
     server.open_room(ROOM, &[STREAMER]).await;
     let clients: HashMap<i64, Client> = viewers().map(|viewer| (viewer, server.viewer(viewer))).collect();
     for viewer in viewers() {
@@ -51,6 +55,10 @@ async fn a_hundred_thousand_gifts_with_repetitions_are_each_debited_and_settled_
         .collect()
         .await;
 
+    let metrics = reqwest::get(format!("{}/metrics", server.url)).await.unwrap().text().await.unwrap();
+    let hot: Vec<&str> = metrics.lines().filter(|line| line.starts_with("greenroom_hot_events{")).collect();
+    assert!(hot.iter().any(|line| line.contains("kind=\"room\",key=\"7\"")), "the room of all is not hot: {hot:?}");
+    assert!(!hot.iter().any(|line| line.contains("payer")), "each of {VIEWERS} is as hot as any other: {hot:?}");
     let mut spent: HashMap<i64, i64> = HashMap::new();
     for (planned, _) in outcomes.iter().filter(|(_, answer)| answer.is_some()) {
         *spent.entry(planned.viewer).or_default() += i64::from(planned.count) * PRICE;
@@ -91,7 +99,8 @@ fn plan() -> Vec<Planned> {
 
 /// The answer, the same however often it is asked for; none if there was too little.
 async fn send(client: &Client, planned: &Planned) -> Option<Value> {
-    let send = || client.call(Method::POST, "/v1/rooms/7/gifts", gift(&planned.event_id, planned.count));
+    let lost = AtomicBool::new(false);
+    let send = || answered(client, planned, &lost);
     let mut answers = Vec::new();
     if planned.at_once {
         answers = futures::future::join_all((0..planned.times).map(|_| send())).await;
@@ -106,9 +115,26 @@ async fn send(client: &Client, planned: &Planned) -> Option<Value> {
     }
     let good: Vec<&Value> = answers.iter().filter(|(status, _)| *status == StatusCode::OK).map(|(_, a)| a).collect();
     let firsts = good.iter().filter(|answer| answer["replayed"] == false).count();
-    assert_eq!(firsts, usize::from(!good.is_empty()), "event {}: {answers:?}", planned.event_id);
+    // An answer that was lost may have been the first.
+    let at_least = usize::from(!good.is_empty() && !lost.into_inner());
+    assert!((at_least..=1).contains(&firsts), "event {}: {answers:?}", planned.event_id);
     assert!(good.windows(2).all(|pair| pair[0]["balance"] == pair[1]["balance"]), "{answers:?}");
     good.first().map(|answer| (*answer).clone())
+}
+
+/// Asks again while there is no answer in time, as a client does: in the distributed mode the servers share the machine with all of this.
+async fn answered(client: &Client, planned: &Planned, lost: &AtomicBool) -> (StatusCode, Value) {
+    let begun = Instant::now();
+    loop {
+        let gift = gift(&planned.event_id, planned.count);
+        let (status, answer) = client.call(Method::POST, "/v1/rooms/7/gifts", gift).await;
+        let may_be_late = MODE == Mode::Distributed && begun.elapsed() < Duration::from_secs(120);
+        if !status.is_server_error() || !may_be_late {
+            return (status, answer);
+        }
+        lost.store(true, Ordering::Relaxed);
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
 }
 
 async fn reused_ids_with_other_content_are_refused(server: &Server, outcomes: &[(Planned, Option<Value>)]) {

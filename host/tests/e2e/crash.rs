@@ -9,9 +9,9 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
-use tempfile::TempDir;
 use tokio::sync::Mutex;
 
+use crate::e2e::site::Site;
 use crate::support::{Client, GOLD, ROOM, STREAMER, Server, event_id, gift, gifts, only};
 
 const KILLS: usize = 200;
@@ -31,8 +31,8 @@ async fn two_hundred_crashes_under_load_lose_and_make_nothing() {
     let seed: u64 = std::env::var("SEED").ok().and_then(|text| text.parse().ok()).unwrap_or_else(rand::random);
     println!("seed {seed}; set SEED to repeat it");
     let mut random = StdRng::seed_from_u64(seed);
-    let data = TempDir::new().unwrap();
-    let server = start(&data).await;
+    let site = Site::open().await;
+    let server = start(&site).await;
     server.open_room(ROOM, &[STREAMER]).await;
     for viewer in viewers() {
         server.recharge(viewer, START).await;
@@ -42,7 +42,7 @@ async fn two_hundred_crashes_under_load_lose_and_make_nothing() {
     let sent: Vec<Arc<Mutex<Sent>>> = viewers().map(|_| Arc::default()).collect();
     let answered = Arc::new(AtomicUsize::new(0));
     for _ in 0..KILLS {
-        let server = start(&data).await;
+        let server = start(&site).await;
         let load: Vec<_> = viewers()
             .zip(&sent)
             .map(|(viewer, sent)| {
@@ -57,7 +57,7 @@ async fn two_hundred_crashes_under_load_lose_and_make_nothing() {
         }
     }
 
-    let server = start(&data).await;
+    let server = start(&site).await;
     for (viewer, sent) in viewers().zip(&sent) {
         ask_again(&server.viewer(viewer), &sent.lock().await.gifts).await;
     }
@@ -78,9 +78,9 @@ async fn two_hundred_crashes_under_load_lose_and_make_nothing() {
 }
 
 /// A server that lets everybody ask as often as they like.
-async fn start(data: &TempDir) -> Server {
+async fn start(site: &Site) -> Server {
     let plugins = only(&["gift"]);
-    Server::start_with(data.path(), plugins.path(), &[("GREENROOM_RATE_LIMITS_USER_PER_SECOND", "0")]).await
+    site.start_with(plugins.path(), &[("GREENROOM_RATE_LIMITS_USER_PER_SECOND", "0")]).await
 }
 
 fn viewers() -> impl Iterator<Item = i64> {

@@ -7,18 +7,17 @@ use greenroom::http::auth;
 use greenroom_manifest::Role;
 use reqwest::Method;
 use serde_json::{Value, json};
-use sqlx::{Connection, Executor, SqliteConnection};
-use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::support::{GOLD, ROOM, STREAMER, Server, event_id, gift, gifts, in_seconds, only};
+use super::site::Site;
+use super::support::{GOLD, ROOM, STREAMER, Server, event_id, gift, gifts, in_seconds, only};
 
 const VIEWER: i64 = 1001;
 const NULL: Value = Value::Null;
 
-async fn room(data: &TempDir) -> Server {
-    let server = Server::start(data.path()).await;
+async fn room(site: &Site) -> Server {
+    let server = site.start().await;
     server.open_room(ROOM, &[STREAMER]).await;
     server.recharge(VIEWER, 1_000).await;
     server
@@ -26,8 +25,8 @@ async fn room(data: &TempDir) -> Server {
 
 #[tokio::test]
 async fn what_is_not_there_or_not_allowed_is_told_by_its_code() {
-    let data = TempDir::new().unwrap();
-    let server = room(&data).await;
+    let site = Site::open().await;
+    let server = room(&site).await;
     let (viewer, operator) = (server.viewer(VIEWER), server.operator());
     let send = |gift_id: &str| json!({ "eventId": event_id(), "giftId": gift_id, "count": 1 });
 
@@ -57,9 +56,9 @@ async fn what_is_not_there_or_not_allowed_is_told_by_its_code() {
 
 #[tokio::test]
 async fn tokens_that_are_none_of_ours_are_refused() {
-    let data = TempDir::new().unwrap();
-    let server = room(&data).await;
-    let secret = std::fs::read(data.path().join("dev-secret")).unwrap();
+    let site = Site::open().await;
+    let server = room(&site).await;
+    let secret = std::fs::read(site.data().join("dev-secret")).unwrap();
     let issue =
         |secret: &[u8], ttl: u64| auth::issue(secret, UserId(VIEWER), Role::Viewer, 0, in_seconds(ttl)).unwrap();
     let good = issue(&secret, 60);
@@ -80,10 +79,10 @@ async fn tokens_that_are_none_of_ours_are_refused() {
 
 #[tokio::test]
 async fn bodies_that_are_wrong_are_refused_and_change_nothing() {
-    let data = TempDir::new().unwrap();
-    let server = room(&data).await;
+    let site = Site::open().await;
+    let server = room(&site).await;
     let token = {
-        let secret = std::fs::read(data.path().join("dev-secret")).unwrap();
+        let secret = std::fs::read(site.data().join("dev-secret")).unwrap();
         auth::issue(&secret, UserId(VIEWER), Role::Viewer, 0, in_seconds(60)).unwrap()
     };
     let url = format!("{}/v1/rooms/7/gifts", server.url);
@@ -124,12 +123,12 @@ async fn bodies_that_are_wrong_are_refused_and_change_nothing() {
 
 #[tokio::test]
 async fn whoever_calls_too_often_is_told_when_to_come_back() {
-    let data = TempDir::new().unwrap();
+    let site = Site::open().await;
     let plugins = only(&["gift"]);
     let limits = [("GREENROOM_RATE_LIMITS_USER_PER_SECOND", "3")];
-    let server = Server::start_with(data.path(), plugins.path(), &limits).await;
+    let server = site.start_with(plugins.path(), &limits).await;
     let url = format!("{}/v1/rooms", server.url);
-    let secret = std::fs::read(data.path().join("dev-secret")).unwrap();
+    let secret = std::fs::read(site.data().join("dev-secret")).unwrap();
     let token = auth::issue(&secret, UserId(5), Role::Operator, 0, in_seconds(60)).unwrap();
     let mut limited = None;
     for _ in 0..10 {
@@ -148,10 +147,10 @@ async fn whoever_calls_too_often_is_told_when_to_come_back() {
 
 #[tokio::test]
 async fn plugins_that_are_none_are_refused_with_what_is_wrong() {
-    let data = TempDir::new().unwrap();
-    let server = room(&data).await;
+    let site = Site::open().await;
+    let server = room(&site).await;
     let operator = server.operator();
-    let good = std::fs::read(crate::support::plugins_dir().join("gift.wasm")).unwrap();
+    let good = std::fs::read(super::support::plugins_dir().join("gift.wasm")).unwrap();
     let mut truncated = good.clone();
     truncated.truncate(good.len() / 2);
     for bytes in [b"no wasm".to_vec(), vec![0, b'a', b's', b'm', 1, 0, 0, 0], truncated, Vec::new()] {
@@ -164,9 +163,9 @@ async fn plugins_that_are_none_are_refused_with_what_is_wrong() {
 
 #[tokio::test]
 async fn a_client_that_sends_its_headers_too_slowly_is_cut_off() {
-    let data = TempDir::new().unwrap();
+    let site = Site::open().await;
     let plugins = only(&["gift"]);
-    let server = Server::start_with(data.path(), plugins.path(), &[("GREENROOM_HTTP_HEADER_TIMEOUT_MS", "300")]).await;
+    let server = site.start_with(plugins.path(), &[("GREENROOM_HTTP_HEADER_TIMEOUT_MS", "300")]).await;
     let mut slow = TcpStream::connect(server.url.trim_start_matches("http://")).await.unwrap();
     slow.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n").await.unwrap();
     let mut answer = Vec::new();
@@ -179,8 +178,8 @@ async fn a_client_that_sends_its_headers_too_slowly_is_cut_off() {
 
 #[tokio::test]
 async fn what_is_unknown_or_done_with_the_wrong_method_is_a_problem_too() {
-    let data = TempDir::new().unwrap();
-    let server = room(&data).await;
+    let site = Site::open().await;
+    let server = room(&site).await;
     let operator = server.operator();
     for (method, path, status) in [
         (Method::GET, "/v1/nothing", 404),
@@ -198,10 +197,10 @@ async fn what_is_unknown_or_done_with_the_wrong_method_is_a_problem_too() {
 
 #[tokio::test]
 async fn a_viewer_too_many_is_told_to_come_back() {
-    let data = TempDir::new().unwrap();
+    let site = Site::open().await;
     let plugins = only(&["gift"]);
     let limits = [("GREENROOM_PUSH_CONNECTIONS_MAX", "1")];
-    let server = Server::start_with(data.path(), plugins.path(), &limits).await;
+    let server = site.start_with(plugins.path(), &limits).await;
     server.open_room(ROOM, &[STREAMER]).await;
     let viewer = server.viewer(VIEWER);
     let watching = viewer.events(ROOM, None).await;
@@ -213,25 +212,18 @@ async fn a_viewer_too_many_is_told_to_come_back() {
     server.stop();
 }
 
-/// What an administrator with a shell could do to the database.
-async fn in_the_database(data: &TempDir, sql: &'static str) {
-    let url = format!("sqlite://{}", data.path().join("greenroom.db").display());
-    let mut connection = SqliteConnection::connect(&url).await.unwrap();
-    connection.execute(sql).await.unwrap();
-    connection.close().await.unwrap();
-}
-
 #[tokio::test]
 async fn a_balance_that_cannot_be_loaded_yet_is_told_so_and_the_same_event_succeeds_later() {
-    let data = TempDir::new().unwrap();
-    room(&data).await.stop();
-    // After a start no balance is in the cache: the first gift loads it, and here the database fails under it.
-    let server = Server::start(data.path()).await;
-    in_the_database(&data, "ALTER TABLE user_asset RENAME TO user_asset_away").await;
+    let site = Site::open().await;
+    room(&site).await.stop();
+    site.forget().await;
+    // No balance is in the cache now: the first gift loads it, and here the database fails under it.
+    let server = site.start().await;
+    site.in_the_database("ALTER TABLE user_asset RENAME TO user_asset_away").await;
     let (viewer, id) = (server.viewer(VIEWER), event_id());
     let problem = viewer.refused(Method::POST, &gifts(ROOM), gift(&id, 1), 503, 30002).await;
     assert!(!problem.to_string().contains("user_asset"), "the database's words are not for viewers: {problem}");
-    in_the_database(&data, "ALTER TABLE user_asset_away RENAME TO user_asset").await;
+    site.in_the_database("ALTER TABLE user_asset_away RENAME TO user_asset").await;
     // The load that failed may be still under way for all that the cache knows, so nobody loads beside it until its lease ends.
     let answer = viewer.send(&gifts(ROOM), &gift(&id, 1).to_string()).await;
     assert_eq!((answer.status().as_u16(), answer.headers().contains_key("retry-after")), (503, true));

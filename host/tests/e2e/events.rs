@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use serde_json::Value;
 
-use crate::support::Client;
+use super::support::Client;
 
 /// Messages of a room's event stream.
 pub struct Events {

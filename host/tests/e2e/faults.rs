@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
-use crate::support::{GOLD, ROOM, STREAMER, Server, event_id, gift, gifts};
+use super::site::Site;
+use super::support::{GOLD, ROOM, STREAMER, Server, event_id, gift, gifts};
 
 const ANNA: i64 = 1001;
 const BERT: i64 = 1002;
 
-async fn room(data: &TempDir) -> Server {
-    let server = Server::start(data.path()).await;
+async fn room(site: &Site) -> Server {
+    let server = site.start().await;
     server.open_room(ROOM, &[STREAMER]).await;
     server.recharge(ANNA, 1_000).await;
     server.recharge(BERT, 1_000).await;
@@ -29,8 +29,8 @@ fn change(event_id: &str, payer: i64, receiver: i64, amount: i64) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn concurrent_requests_with_one_event_id_debit_once() {
-    let data = TempDir::new().unwrap();
-    let server = room(&data).await;
+    let site = Site::open().await;
+    let server = room(&site).await;
     let (viewer, id) = (server.viewer(ANNA), event_id());
     let path = gifts(ROOM);
     let answers = futures::future::join_all((0..32).map(|_| viewer.call(Method::POST, &path, gift(&id, 1)))).await;
@@ -47,8 +47,8 @@ async fn concurrent_requests_with_one_event_id_debit_once() {
 
 #[tokio::test]
 async fn a_lost_answer_is_found_by_asking_again() {
-    let data = TempDir::new().unwrap();
-    let server = room(&data).await;
+    let site = Site::open().await;
+    let server = room(&site).await;
     let (viewer, id) = (server.viewer(ANNA), event_id());
     let path = gifts(ROOM);
     for wait_us in [0, 50, 200, 500, 1_000, 2_000, 5_000] {
@@ -65,8 +65,8 @@ async fn a_lost_answer_is_found_by_asking_again() {
 
 #[tokio::test]
 async fn a_user_without_an_account_is_an_error_and_the_server_goes_on() {
-    let data = TempDir::new().unwrap();
-    let server = room(&data).await;
+    let site = Site::open().await;
+    let server = room(&site).await;
     server.viewer(9_999).refused(Method::POST, &gifts(ROOM), gift(&event_id(), 1), 404, 20002).await;
     server.viewer(ANNA).ok(Method::POST, &gifts(ROOM), gift(&event_id(), 1)).await;
     server.stop();
@@ -74,8 +74,8 @@ async fn a_user_without_an_account_is_an_error_and_the_server_goes_on() {
 
 #[tokio::test]
 async fn a_batch_over_the_limit_is_refused_and_one_at_the_limit_is_done() {
-    let data = TempDir::new().unwrap();
-    let server = room(&data).await;
+    let site = Site::open().await;
+    let server = room(&site).await;
     let service = server.service();
     let batch = |count: usize| {
         let changes: Vec<Value> = (0..count).map(|index| change(&format!("batch-{index}"), ANNA, BERT, 1)).collect();
@@ -93,8 +93,8 @@ async fn a_batch_over_the_limit_is_refused_and_one_at_the_limit_is_done() {
 
 #[tokio::test]
 async fn too_little_is_told_with_numbers_and_changes_nothing() {
-    let data = TempDir::new().unwrap();
-    let server = room(&data).await;
+    let site = Site::open().await;
+    let server = room(&site).await;
     let problem = server.viewer(ANNA).refused(Method::POST, &gifts(ROOM), gift(&event_id(), 101), 402, 20001).await;
     assert_eq!((&problem["extra"]["balance"], &problem["extra"]["needed"]), (&json!("1000"), &json!("1010")));
     let body = json!({ "bizAssetChanges": [change("poor", ANNA, BERT, 1_001), change("rich", ANNA, BERT, 1)] });
@@ -109,8 +109,8 @@ async fn too_little_is_told_with_numbers_and_changes_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_users_who_pay_each_other_at_once_do_not_block_each_other() {
-    let data = TempDir::new().unwrap();
-    let server = room(&data).await;
+    let site = Site::open().await;
+    let server = room(&site).await;
     let service = &server.service();
     let rounds = futures::future::join_all((0..50).map(|round| async move {
         let there = json!({ "bizAssetChanges": [change(&format!("there-{round}"), ANNA, BERT, 3)] });
@@ -127,8 +127,8 @@ async fn two_users_who_pay_each_other_at_once_do_not_block_each_other() {
 
 #[tokio::test]
 async fn records_carry_the_amounts_of_every_side() {
-    let data = TempDir::new().unwrap();
-    let server = room(&data).await;
+    let site = Site::open().await;
+    let server = room(&site).await;
     server.viewer(ANNA).ok(Method::POST, &gifts(ROOM), gift(&event_id(), 2)).await;
     server.settled(&[ANNA]).await;
     for (user, delta) in [(ANNA, "-20"), (STREAMER, "14"), (-2, "6")] {
@@ -141,8 +141,8 @@ async fn records_carry_the_amounts_of_every_side() {
 
 #[tokio::test]
 async fn the_server_makes_the_price_and_no_amount_is_negative() {
-    let data = TempDir::new().unwrap();
-    let server = room(&data).await;
+    let site = Site::open().await;
+    let server = room(&site).await;
     let viewer = server.viewer(ANNA);
     let with = |field: &str, value: Value| {
         let mut body = gift(&event_id(), 1);
@@ -183,15 +183,16 @@ async fn the_server_makes_the_price_and_no_amount_is_negative() {
 
 #[tokio::test]
 async fn an_old_event_is_known_after_everything_in_memory_is_gone() {
-    let data = TempDir::new().unwrap();
-    let server = room(&data).await;
+    let site = Site::open().await;
+    let server = room(&site).await;
     let ids = [event_id(), "order-17".to_owned()];
     for id in &ids {
         server.viewer(ANNA).ok(Method::POST, &gifts(ROOM), gift(id, 1)).await;
     }
     server.settled(&[ANNA]).await;
     server.stop();
-    let server = Server::start(data.path()).await;
+    site.forget().await;
+    let server = site.start().await;
     for (id, balance) in ids.iter().zip(["990", "980"]) {
         let answer = server.viewer(ANNA).ok(Method::POST, &gifts(ROOM), gift(id, 1)).await;
         assert_eq!((&answer["balance"], &answer["replayed"]), (&json!(balance), &json!(true)));
@@ -203,8 +204,8 @@ async fn an_old_event_is_known_after_everything_in_memory_is_gone() {
 
 #[tokio::test]
 async fn two_payers_may_use_one_event_id_and_both_are_settled() {
-    let data = TempDir::new().unwrap();
-    let server = room(&data).await;
+    let site = Site::open().await;
+    let server = room(&site).await;
     let id = event_id();
     for payer in [ANNA, BERT] {
         let answer = server.viewer(payer).ok(Method::POST, &gifts(ROOM), gift(&id, 1)).await;
@@ -218,8 +219,8 @@ async fn two_payers_may_use_one_event_id_and_both_are_settled() {
 
 #[tokio::test]
 async fn a_recharge_is_credited_once() {
-    let data = TempDir::new().unwrap();
-    let server = room(&data).await;
+    let site = Site::open().await;
+    let server = room(&site).await;
     let recharge = |amount: i64| {
         json!({
             "eventId": "paid-1", "userId": "1003", "assetType": GOLD, "amount": amount, "eventType": "orderWX",

@@ -2,16 +2,16 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
-use crate::support::{GOLD, ROOM, STREAMER, Server, event_id, gift, gifts};
+use super::site::Site;
+use super::support::{GOLD, ROOM, STREAMER, event_id, gift, gifts};
 
 const VIEWER: i64 = 1001;
 
 #[tokio::test]
 async fn a_gift_is_debited_pushed_and_settled_on_both_sides_and_survives_a_restart() {
-    let data = TempDir::new().unwrap();
-    let server = Server::start(data.path()).await;
+    let site = Site::open().await;
+    let server = site.start().await;
     server.open_room(ROOM, &[STREAMER]).await;
     server.recharge(VIEWER, 1_000).await;
     let viewer = server.viewer(VIEWER);
@@ -39,7 +39,7 @@ async fn a_gift_is_debited_pushed_and_settled_on_both_sides_and_survives_a_resta
     server.reconciles().await;
     server.stop();
 
-    let server = Server::start(data.path()).await;
+    let server = site.start().await;
     assert_eq!(server.balance(STREAMER, GOLD).await, 21);
     let answer = server.viewer(VIEWER).ok(Method::POST, &gifts(ROOM), gift(&id, 3)).await;
     assert_eq!((&answer["balance"], &answer["replayed"]), (&json!("970"), &json!(true)));

@@ -2,9 +2,9 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
-use crate::support::{ROOM, STREAMER, Server, event_id, gift, gifts};
+use super::site::Site;
+use super::support::{ROOM, STREAMER, Server, event_id, gift, gifts};
 
 #[path = "../engine/guest.rs"]
 #[allow(dead_code, reason = "the engine's tests use all of it")]
@@ -13,8 +13,8 @@ mod guest;
 const ANNA: i64 = 1001;
 
 /// A room with the gift plugin and the hostile one, within these limits.
-async fn room(data: &TempDir, limits: Value) -> Server {
-    let server = Server::start(data.path()).await;
+async fn room(site: &Site, limits: Value) -> Server {
+    let server = site.start().await;
     server.open_room(ROOM, &[STREAMER]).await;
     server.recharge(ANNA, 10_000).await;
     let mut manifest = guest::manifest("hostile");
@@ -42,8 +42,8 @@ async fn a_gift_succeeds(server: &Server) {
 
 #[tokio::test]
 async fn a_trap_and_a_deadline_are_answered_and_open_the_circuit_and_gifts_go_on() {
-    let data = TempDir::new().unwrap();
-    let server = room(&data, json!({ "deadline-ms": 50 })).await;
+    let site = Site::open().await;
+    let server = room(&site, json!({ "deadline-ms": 50 })).await;
     assert_eq!(act(&server, "").await, (200, None, false));
     for _ in 0..2 {
         assert_eq!(act(&server, "t").await, (502, Some(40_001), false));
@@ -60,9 +60,9 @@ async fn a_trap_and_a_deadline_are_answered_and_open_the_circuit_and_gifts_go_on
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plugin_that_is_busy_is_overloaded_alone_and_can_still_be_changed() {
-    let data = TempDir::new().unwrap();
+    let site = Site::open().await;
     // Each call takes its 200 ms, one after another, and nobody waits for longer than 500 ms: of six, the last cannot have begun.
-    let server = room(&data, json!({ "concurrency-max": 1, "deadline-ms": 200, "timeout-ms": 500 })).await;
+    let server = room(&site, json!({ "concurrency-max": 1, "deadline-ms": 200, "timeout-ms": 500 })).await;
     let six = futures::future::join_all((0..6).map(|_| act(&server, "l")));
     let (operator, path) = (server.operator(), format!("/v1/rooms/{ROOM}/plugins/hostile"));
     let change = operator.ok(Method::PUT, &path, json!({ "enabled": true, "config": { "share": 7 } }));

@@ -6,21 +6,21 @@ use futures::{SinkExt, StreamExt};
 use greenroom_manifest::Role;
 use reqwest::Method;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
-use crate::support::{ROOM, STREAMER, Server, event_id, gift, gifts};
+use super::site::Site;
+use super::support::{ROOM, STREAMER, Server, event_id, gift, gifts};
 
 const ANNA: i64 = 1001;
 const BERT: i64 = 1002;
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
-async fn room(data: &TempDir) -> Server {
-    let server = Server::start(data.path()).await;
+async fn room(site: &Site) -> Server {
+    let server = site.start().await;
     server.open_room(ROOM, &[STREAMER]).await;
     server.recharge(ANNA, 1_000).await;
     server
@@ -56,8 +56,8 @@ async fn next(socket: &mut Socket, wanted: impl Fn(&Value) -> bool) -> Value {
 
 #[tokio::test]
 async fn a_viewer_who_comes_back_gets_what_was_missed_and_is_told_when_that_cannot_be() {
-    let data = TempDir::new().unwrap();
-    let server = room(&data).await;
+    let site = Site::open().await;
+    let server = room(&site).await;
     let viewer = server.viewer(ANNA);
     let mut events = viewer.events(ROOM, None).await;
     let ids: Vec<String> = (0..3).map(|_| event_id()).collect();
@@ -79,8 +79,8 @@ async fn a_viewer_who_comes_back_gets_what_was_missed_and_is_told_when_that_cann
 
 #[tokio::test]
 async fn gifts_can_be_sent_and_seen_over_one_socket() {
-    let data = TempDir::new().unwrap();
-    let server = room(&data).await;
+    let site = Site::open().await;
+    let server = room(&site).await;
     let token = server.token(ANNA, Role::Viewer);
     let mut socket = connect(&server, &format!("?token={token}")).await;
     let id = event_id();
@@ -103,8 +103,8 @@ async fn gifts_can_be_sent_and_seen_over_one_socket() {
 
 #[tokio::test]
 async fn a_socket_may_bring_its_token_as_the_first_message_and_must_bring_a_good_one() {
-    let data = TempDir::new().unwrap();
-    let server = room(&data).await;
+    let site = Site::open().await;
+    let server = room(&site).await;
     let mut socket = connect(&server, "").await;
     say(&mut socket, json!({ "token": server.token(ANNA, Role::Viewer) })).await;
     say(&mut socket, json!({ "ref": 7, "method": "GET", "path": "gifts" })).await;
@@ -125,8 +125,8 @@ async fn a_socket_may_bring_its_token_as_the_first_message_and_must_bring_a_good
 
 #[tokio::test]
 async fn messages_that_make_no_sense_are_answered_and_the_socket_lives_on() {
-    let data = TempDir::new().unwrap();
-    let server = room(&data).await;
+    let site = Site::open().await;
+    let server = room(&site).await;
     let mut socket = connect(&server, &format!("?token={}", server.token(ANNA, Role::Viewer))).await;
     for nonsense in ["", "{", "[]", "null", r#"{"ref":1}"#, r#"{"ref":1,"method":"EAT","path":"gifts"}"#] {
         socket.send(Message::text(nonsense)).await.unwrap();
@@ -140,8 +140,8 @@ async fn messages_that_make_no_sense_are_answered_and_the_socket_lives_on() {
 
 #[tokio::test]
 async fn every_viewer_gets_each_message_once_and_in_order() {
-    let data = TempDir::new().unwrap();
-    let server = room(&data).await;
+    let site = Site::open().await;
+    let server = room(&site).await;
     let mut viewers = Vec::new();
     for _ in 0..20 {
         viewers.push(server.viewer(BERT).events(ROOM, None).await);

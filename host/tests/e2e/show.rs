@@ -5,16 +5,16 @@ use std::time::{Duration, Instant};
 use greenroom_manifest::Role;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
-use crate::support::{GOLD, ROOM, STREAMER, Server, event_id, gift, gifts};
+use super::site::Site;
+use super::support::{GOLD, ROOM, STREAMER, Server, event_id, gift, gifts};
 
 const ANNA: i64 = 1001;
 const BERT: i64 = 1002;
 const SECOND_STREAMER: i64 = 78;
 
-async fn room(data: &TempDir) -> Server {
-    let server = Server::start(data.path()).await;
+async fn room(site: &Site) -> Server {
+    let server = site.start().await;
     server.open_room(ROOM, &[STREAMER, SECOND_STREAMER]).await;
     server.recharge(ANNA, 10_000).await;
     server.recharge(BERT, 10_000).await;
@@ -41,8 +41,8 @@ async fn configure(server: &Server, config: Value) {
 
 #[tokio::test]
 async fn a_combo_counts_up_and_is_closed_once_by_its_last_hit_or_when_its_window_is_over() {
-    let data = TempDir::new().unwrap();
-    let server = room(&data).await;
+    let site = Site::open().await;
+    let server = room(&site).await;
     configure(&server, json!({ "comboWindowMs": 1_000 })).await;
     let viewer = server.viewer(ANNA);
     let mut events = viewer.events(ROOM, None).await;
@@ -64,8 +64,8 @@ async fn a_combo_counts_up_and_is_closed_once_by_its_last_hit_or_when_its_window
 
 #[tokio::test]
 async fn the_ranking_counts_every_gift_once_for_stream_day_and_week() {
-    let data = TempDir::new().unwrap();
-    let server = room(&data).await;
+    let site = Site::open().await;
+    let server = room(&site).await;
     let (anna, bert) = (server.viewer(ANNA), server.viewer(BERT));
     let repeated = to_one(&event_id(), 2);
     for _ in 0..3 {
@@ -91,8 +91,8 @@ async fn the_ranking_counts_every_gift_once_for_stream_day_and_week() {
 
 #[tokio::test]
 async fn a_changed_price_is_in_force_within_a_second_and_a_repetition_keeps_the_old_one() {
-    let data = TempDir::new().unwrap();
-    let server = room(&data).await;
+    let site = Site::open().await;
+    let server = room(&site).await;
     let (viewer, operator) = (server.viewer(ANNA), server.operator());
     let before = to_one(&event_id(), 1);
     viewer.ok(Method::POST, &gifts(ROOM), before.clone()).await;
@@ -122,8 +122,8 @@ async fn a_changed_price_is_in_force_within_a_second_and_a_repetition_keeps_the_
 
 #[tokio::test]
 async fn each_of_several_streamers_gets_the_whole_count_and_one_must_be_named() {
-    let data = TempDir::new().unwrap();
-    let server = room(&data).await;
+    let site = Site::open().await;
+    let server = room(&site).await;
     let viewer = server.viewer(ANNA);
     viewer.refused(Method::POST, &gifts(ROOM), gift(&event_id(), 1), 400, 10006).await;
     let mut body = gift(&event_id(), 3);
@@ -141,8 +141,8 @@ async fn each_of_several_streamers_gets_the_whole_count_and_one_must_be_named() 
 
 #[tokio::test]
 async fn send_rules_are_kept() {
-    let data = TempDir::new().unwrap();
-    let server = room(&data).await;
+    let site = Site::open().await;
+    let server = room(&site).await;
     let rule = |rule: Value| json!({ "name": "Rare", "price": 1, "sendRule": rule });
     let send = |gift_id: &str| {
         let mut body = to_one(&event_id(), 2);
@@ -169,8 +169,8 @@ async fn send_rules_are_kept() {
 
 #[tokio::test]
 async fn a_cap_a_minute_counts_gifts_and_not_repetitions() {
-    let data = TempDir::new().unwrap();
-    let server = room(&data).await;
+    let site = Site::open().await;
+    let server = room(&site).await;
     configure(&server, json!({ "perMinuteCap": 2 })).await;
     let viewer = server.viewer(ANNA);
     let repeated = to_one(&event_id(), 1);
@@ -188,8 +188,8 @@ async fn a_cap_a_minute_counts_gifts_and_not_repetitions() {
 
 #[tokio::test]
 async fn a_room_can_be_toggled_while_live_and_remembers_who_did_it() {
-    let data = TempDir::new().unwrap();
-    let server = room(&data).await;
+    let site = Site::open().await;
+    let server = room(&site).await;
     let (viewer, streamer) = (server.viewer(ANNA), server.client(STREAMER, Role::Streamer));
     streamer.ok(Method::PUT, "/v1/rooms/7/plugins/gift", json!({ "enabled": false })).await;
     viewer.refused(Method::POST, &gifts(ROOM), to_one(&event_id(), 1), 404, 10003).await;
@@ -200,7 +200,7 @@ async fn a_room_can_be_toggled_while_live_and_remembers_who_did_it() {
     server.settled(&[ANNA]).await;
     server.stop();
 
-    let server = Server::start(data.path()).await;
+    let server = site.start().await;
     server.viewer(ANNA).ok(Method::POST, &gifts(ROOM), to_one(&event_id(), 1)).await;
     server.operator().ok(Method::DELETE, "/v1/rooms/7/streams/current", Value::Null).await;
     server.viewer(ANNA).refused(Method::POST, &gifts(ROOM), to_one(&event_id(), 1), 409, 10002).await;

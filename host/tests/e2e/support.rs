@@ -54,11 +54,6 @@ impl Drop for Server {
 
 impl Server {
     /// Starts it and waits until it is ready.
-    pub async fn start(data: &Path) -> Self {
-        let plugins = only(&["gift"]);
-        Self::start_with(data, plugins.path(), &[]).await
-    }
-
     pub async fn start_with(data: &Path, plugins: &Path, environment: &[(&str, &str)]) -> Self {
         let address = data.join("address");
         let _ = std::fs::remove_file(&address);

@@ -7,26 +7,28 @@ use std::time::Duration;
 use greenroom_manifest::{embed, extract};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
-use tempfile::TempDir;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, MissedTickBehavior};
 
-use crate::support::{GOLD, ROOM, STREAMER, Server, event_id, gift, gifts, only};
+use super::site::{Mode, Site};
+use super::support::{GOLD, ROOM, STREAMER, event_id, gift, gifts, only};
+use crate::MODE;
 
 const SWAPS: usize = 50;
-const PER_SECOND: u64 = 1_000;
+/// Fewer over servers that share the machine: what is shown is that no request fails, not how many there can be.
+const PER_SECOND: u64 = if matches!(MODE, Mode::Embedded) { 1_000 } else { 200 };
 /// A machine that is too slow for that many is given fewer, rather than a queue that runs over.
-const IN_FLIGHT_MAX: usize = 256;
+const IN_FLIGHT_MAX: usize = if matches!(MODE, Mode::Embedded) { 256 } else { 16 };
 const FIRST_VIEWER: i64 = 3001;
 const VIEWERS: i64 = 100;
 const START: i64 = 10_000_000;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn fifty_upgrades_and_rollbacks_under_a_thousand_gifts_a_second_fail_no_request() {
-    let data = TempDir::new().unwrap();
+async fn fifty_upgrades_and_rollbacks_under_load_fail_no_request() {
+    let site = Site::open().await;
     let plugins = only(&["gift"]);
     let (first, second) = next_version(plugins.path());
-    let server = Server::start_with(data.path(), plugins.path(), &[]).await;
+    let server = site.start_with(plugins.path(), &[]).await;
     server.open_room(ROOM, &[STREAMER]).await;
     let mut clients = Vec::new();
     for viewer in FIRST_VIEWER..FIRST_VIEWER + VIEWERS {

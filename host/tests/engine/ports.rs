@@ -18,7 +18,7 @@ use greenroom::ports::cache::{
 use greenroom::ports::push_bus::{PushBus, Unavailable};
 use greenroom::timer::Timers;
 use parking_lot::Mutex;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,6 +94,12 @@ impl PushBus for Watched {
     }
     fn subscribe(&self) -> mpsc::Receiver<PushMessage> {
         mpsc::channel(1).1
+    }
+    async fn announce(&self) -> Result<(), Unavailable> {
+        Ok(())
+    }
+    fn announced(&self) -> watch::Receiver<()> {
+        watch::channel(()).1
     }
 }
 

@@ -113,7 +113,7 @@ async fn what_one_process_changes_another_takes_over() {
     let changed = Arc::new(Rooms::start(house.db.clone(), here.clone(), clock.clone()).await.unwrap());
     let followed = Arc::new(Rooms::start(house.db.clone(), there.clone(), clock).await.unwrap());
     let stop = CancellationToken::new();
-    let following = tokio::spawn(followed.clone().follow(stop.clone()));
+    let following = tokio::spawn(followed.clone().follow(Duration::from_millis(50), stop.clone()));
 
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/plugins/hello.wasm");
     let plugin = here.install(&std::fs::read(file).expect("run `cargo xtask plugins` first")).await.unwrap();

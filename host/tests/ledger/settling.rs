@@ -1,7 +1,7 @@
 //! What becomes of events that cannot be settled, with the host's own worker.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -9,6 +9,7 @@ use greenroom::adapters::embedded::SystemClock;
 use greenroom::domain::{Account, Amount, Event, EventId};
 use greenroom::ledger::{TRANSFER_TOPIC, Transfer, Voided};
 use greenroom::ports::cache::Hold;
+use greenroom::ports::clock::Clock as _;
 use greenroom::ports::db::{self, DeadLetter, Deliveries, Ledger as _, Retry};
 use greenroom::ports::queue::{self, Queue};
 use greenroom::settle::{HOST_GROUP, Ladder, Settle};
@@ -23,6 +24,9 @@ struct Shy {
     queue: Arc<dyn Queue>,
     refusals: AtomicU32,
     unreadable: Arc<AtomicU32>,
+    /// How often it refuses to tell of dead letters, and those it has told of.
+    mute: Arc<AtomicU32>,
+    told: Arc<Mutex<Vec<i64>>>,
 }
 
 /// A consumer of it.
@@ -66,6 +70,13 @@ impl Queue for Shy {
     }
     async fn pending(&self) -> Result<Vec<Arc<Event>>, queue::Error> {
         self.queue.pending().await
+    }
+    async fn tell_dead(&self, letters: &[DeadLetter]) -> Result<(), queue::Error> {
+        if is_left(&self.mute) {
+            return Err(queue::Error::Unavailable("the topic is gone".into()));
+        }
+        self.told.lock().unwrap().extend(letters.iter().map(|letter| letter.id));
+        Ok(())
     }
     async fn mark(&self) -> Result<queue::Mark, queue::Error> {
         self.queue.mark().await
@@ -111,6 +122,12 @@ impl Deliveries for Faulty {
     async fn dead_letter(&self, id: i64) -> Result<Option<DeadLetter>, db::Error> {
         self.db.dead_letter(id).await
     }
+    async fn untold(&self, now_ms: u64, until_ms: u64, limit: usize) -> Result<Vec<DeadLetter>, db::Error> {
+        self.db.untold(now_ms, until_ms, limit).await
+    }
+    async fn told(&self, ids: &[i64]) -> Result<(), db::Error> {
+        self.db.told(ids).await
+    }
     async fn replay(&self, id: i64, now_ms: u64) -> Result<bool, db::Error> {
         self.db.replay(id, now_ms).await
     }
@@ -121,6 +138,8 @@ impl Deliveries for Faulty {
 
 /// A worker that settles.
 struct Settling {
+    mute: Arc<AtomicU32>,
+    told: Arc<Mutex<Vec<i64>>>,
     stop: CancellationToken,
     task: JoinHandle<()>,
 }
@@ -131,7 +150,10 @@ impl Settling {
     }
 
     async fn start_torn(house: &House, dir: &TempDir, refusals: u32, faults: u32, unreadable: u32) -> Self {
+        let (mute, told) = (Arc::new(AtomicU32::new(0)), Arc::default());
         let queue = Shy {
+            mute: Arc::clone(&mute),
+            told: Arc::clone(&told),
             queue: house.embedded.queue.clone(),
             refusals: AtomicU32::new(refusals),
             unreadable: Arc::new(AtomicU32::new(unreadable)),
@@ -147,7 +169,7 @@ impl Settling {
         };
         let stop = CancellationToken::new();
         let task = tokio::spawn(settle.run(stop.clone()));
-        Self { stop, task }
+        Self { mute, told, stop, task }
     }
 
     async fn stop(self) {
@@ -232,6 +254,36 @@ async fn a_poison_event_becomes_a_dead_letter_and_its_neighbours_are_settled() {
     assert!(house.db.drop_dead_letter(again.id).await.unwrap());
     assert_eq!((house.spendable(ANNA).await, house.settled(ANNA).await), (88, 88));
     adds_up(&house).await;
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_topic_of_dead_letters_that_is_away_holds_nothing_up_and_is_told_of_each_in_the_end() {
+    let dir = TempDir::new().unwrap();
+    let house = House::open(&dir).await;
+    house.credit(ANNA, 100).await;
+    let settling = Settling::start(&house, &dir, 0, 0).await;
+    settling.mute.store(u32::MAX, Ordering::SeqCst);
+    for _ in 0..2 {
+        let answer = house.ledger.hold(poison()).await.unwrap();
+        house.ledger.durable(answer.position).await.unwrap();
+        transfer(&house, 5).await;
+    }
+    until("the neighbours", async || house.settled(ANNA).await == 90).await;
+    until("the table", async || letters(&house).await.len() == 2).await;
+    until("a refusal", async || settling.mute.load(Ordering::SeqCst) < u32::MAX).await;
+    assert!(settling.told.lock().unwrap().is_empty());
+    settling.stop().await;
+
+    // Who had them has not told them; another process has its turn when theirs is over.
+    let late = SystemClock.now_ms() + 120_000;
+    let ids: Vec<i64> = letters(&house).await.iter().map(|letter| letter.id).collect();
+    let untold = house.db.untold(late, 0, 10).await.unwrap();
+    assert_eq!(untold.iter().map(|letter| letter.id).collect::<Vec<_>>(), ids);
+    let settling = Settling::start(&house, &dir, 0, 0).await;
+    until("both are told of", async || *settling.told.lock().unwrap() == ids).await;
+    until("that is remembered", async || house.db.untold(u64::MAX >> 1, 0, 10).await.unwrap().is_empty()).await;
+    settling.stop().await;
     house.close().await;
 }
 

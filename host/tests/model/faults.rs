@@ -45,13 +45,13 @@ pub fn apply(world: &World, state: &mut State, action: Action) -> Option<()> {
             state.bucket = *state.replica.take()?;
             if world.has(Guard::EpochNamesServer) {
                 state.bucket.epoch = false;
+                epoch_changed(world, state);
                 for relay in state.relays.iter_mut().flatten() {
-                    // What a recovery has seen to was on the other server.
+                    // What a recovery has seen to was in the other history.
                     if matches!(relay.carrying, Carrying::Recovering(_)) {
                         relay.carrying = Carrying::Nothing;
                     }
                 }
-                epoch_changed(world, state);
             }
         }
     }

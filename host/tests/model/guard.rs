@@ -22,9 +22,10 @@ pub enum Guard {
     HoldKeepsOutcome,
     /// A bucket without epoch answers no hold.
     Epoch,
-    /// The epoch names the server process that it was set on: what another one has of it is no epoch.
+    /// The epoch names the history of data that it was set in (Redis's `master_replid`): what a copy that takes over has of it is none,
+    /// and a recovery ends only in the history that it was seen to in (`Outbox::set_epoch`).
     EpochNamesServer,
-    /// A hold names the epoch under which the database was asked about its event.
+    /// A hold names the epoch under which the database was asked about its event (`Cache::epoch` and `Cache::hold`).
     HoldNamesEpoch,
     /// The database is asked about an event that the cache does not know (`Ledger::forgotten`).
     Lookup,
@@ -42,6 +43,8 @@ pub enum Guard {
     ShortOutbox,
     /// A load brings the events that wait in the database, for another try or an operator, as open holds.
     LoadBringsWaiting,
+    /// A load reads those events before it reads the balance.
+    LoadReadsWaitingFirst,
 }
 
 /// Which protections are there.

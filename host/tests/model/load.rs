@@ -1,4 +1,5 @@
-//! Loads: `Ledger::load` over `Cache::lease`, `db::Ledger::account` and `Cache::fill`. A host may pause between any two of them.
+//! Loads: `Ledger::load` over `Cache::lease`, `db::Deliveries::waiting_of`, `db::Ledger::account` and `Cache::fill`. A host may pause
+//! between any two of them.
 
 use crate::guard::Guard;
 use crate::state::{Cached, Load, Set, State};
@@ -9,7 +10,9 @@ use crate::world::World;
 pub enum Action {
     /// `Cache::lease`, by the process of that number for a user.
     Lease(u8, u8),
-    /// `db::Ledger::account`.
+    /// `db::Deliveries::waiting_of`, without what the database knows the fate of.
+    ReadWaiting(u8),
+    /// `db::Ledger::account`. Where nothing is ever set aside, with the step before.
     Read(u8),
     /// `Cache::fill`.
     Fill(u8),
@@ -29,8 +32,18 @@ pub fn actions(world: &World, state: &State, actions: &mut Vec<crate::Action>) {
     for (process, load) in state.loads.iter().enumerate() {
         match load {
             None => {}
-            Some(load) if load.read.is_none() => push(Action::Read(process as u8)),
-            Some(_) => push(Action::Fill(process as u8)),
+            Some(load) => match (load.waiting, load.settled) {
+                (Some(_), Some(_)) => push(Action::Fill(process as u8)),
+                (waiting, settled) => {
+                    let waiting_first = world.has(Guard::LoadReadsWaitingFirst);
+                    let waiting_now = if waiting_first { waiting.is_none() } else { settled.is_some() };
+                    if waiting_now && world.asides > 0 {
+                        push(Action::ReadWaiting(process as u8));
+                    } else {
+                        push(Action::Read(process as u8));
+                    }
+                }
+            },
         }
     }
     for user in world.payers() {
@@ -52,15 +65,20 @@ pub fn apply(world: &World, state: &mut State, action: Action) -> Option<()> {
             }
             let token = crate::faults::token(world, state);
             state.bucket.loading[at] = token;
-            state.loads[usize::from(process)] = Some(Load { user, token, read: None });
+            state.loads[usize::from(process)] = Some(Load { user, token, waiting: None, settled: None });
+            Some(())
+        }
+        Action::ReadWaiting(process) => {
+            let load = state.loads[usize::from(process)].as_mut()?;
+            load.waiting = Some(waiting(world, state.db.waiting, &state.db, load.user));
             Some(())
         }
         Action::Read(process) => {
             let load = state.loads[usize::from(process)].as_mut()?;
-            load.read = Some((
-                state.db.accounts[usize::from(load.user)],
-                waiting(world, state.db.waiting, &state.db, load.user),
-            ));
+            load.settled = Some(state.db.accounts[usize::from(load.user)]);
+            if world.asides == 0 {
+                load.waiting = Some(Set::default());
+            }
             Some(())
         }
         Action::Fill(process) => {
@@ -85,7 +103,7 @@ fn waiting(world: &World, waiting: Set, db: &crate::state::Db, payer: u8) -> Set
 
 fn fill(world: &World, state: &mut State, load: Load) -> Option<()> {
     let at = usize::from(load.user);
-    let (settled, waiting) = load.read?;
+    let (settled, waiting) = (load.settled?, load.waiting?);
     let valid = state.bucket.loading[at] == load.token || !world.has(Guard::LoadLease);
     if valid && state.bucket.accounts[at].is_none() {
         let holds = if world.has(Guard::LoadBringsWaiting) { waiting } else { Set::default() };

@@ -151,6 +151,7 @@ fn every_protection_is_needed() {
     breaks(world::two_relays(), Some(G::RelayToken), p::AT_REST);
     breaks(world::two_relays(), Some(G::TokensUnique), p::AT_REST);
     breaks(world::set_aside(), Some(G::LoadBringsWaiting), p::SPENDABLE);
+    breaks(world::set_aside(), Some(G::LoadReadsWaitingFirst), p::SPENDABLE);
     stands_still(world::stale_failover(), G::RelayReadsFirst);
 }
 
@@ -168,6 +169,12 @@ fn a_replica_that_undoes_a_flush_can_take_an_account_below_zero() {
     breaks(world::flush_undone(), None, properties::OVERDRAFT);
     keeps(
         world::flush_undone(),
-        &[properties::MONEY, properties::ONE_FATE, properties::NOT_LOST, properties::ONE_OUTCOME],
+        &[
+            properties::MONEY,
+            properties::SPENDABLE,
+            properties::ONE_FATE,
+            properties::NOT_LOST,
+            properties::ONE_OUTCOME,
+        ],
     );
 }

@@ -153,8 +153,10 @@ pub struct Batch {
 pub struct Load {
     pub user: u8,
     pub token: u8,
-    /// What the database had, with what waits there.
-    pub read: Option<(Settled, Set)>,
+    /// The payer's events that the database had set aside.
+    pub waiting: Option<Set>,
+    /// What the database had.
+    pub settled: Option<Settled>,
 }
 
 /// A void on its way.

@@ -18,6 +18,9 @@ use tokio_util::sync::CancellationToken;
 
 use outbox::{BUCKETS, Cache, Log, Publisher, View};
 
+/// More than any test publishes.
+const QUEUE_LEN_MAX: u64 = 1_000_000;
+
 fn settings() -> Settings {
     Settings {
         lease_ttl: Duration::from_millis(1_000),
@@ -26,6 +29,7 @@ fn settings() -> Settings {
         batch_len_max: 7,
         read_wait: Duration::from_millis(20),
         publish_max: Duration::from_millis(300),
+        queue_len_max: QUEUE_LEN_MAX,
         backoff_max: Duration::from_millis(100),
     }
 }
@@ -114,6 +118,23 @@ fn wait_until(what: &str, is_so: impl Fn() -> bool) {
         assert!(Instant::now() < deadline, "never: {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// As while the database is away for long: what is held stays in the outbox, which has its own bound.
+#[test]
+fn nothing_is_published_while_more_waits_to_be_consumed_than_may() {
+    let show = Show::new();
+    show.log.waiting.store(QUEUE_LEN_MAX, Ordering::SeqCst);
+    let host = show.host("anna");
+    wait_until("the relay has looked", || show.log.looks.load(Ordering::SeqCst) > 1);
+    show.hold(0..10);
+    let looks = show.log.looks.load(Ordering::SeqCst);
+    wait_until("the relay has looked again", || show.log.looks.load(Ordering::SeqCst) > looks + 1);
+    assert_eq!(show.log.published.lock().len(), 0);
+    show.log.waiting.store(QUEUE_LEN_MAX - 1, Ordering::SeqCst);
+    wait_until("all is carried", || show.cache.waiting() == 0);
+    show.check(10);
+    host.stop();
 }
 
 #[test]

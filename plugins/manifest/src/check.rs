@@ -33,6 +33,11 @@ impl Manifest {
                 return fault(format!("consumes[{index}]"), format!("`{topic}` must be `<plugin>.<word>`"));
             }
         }
+        for (index, statement) in self.remembered.iter().enumerate() {
+            if !self.statements.contains_key(statement) {
+                return fault(format!("remembered[{index}]"), format!("`{statement}` is none of `statements`"));
+            }
+        }
         if !self.config.is_object() {
             return fault("config".into(), "must be a JSON Schema, an object".into());
         }

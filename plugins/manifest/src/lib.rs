@@ -45,6 +45,9 @@ pub struct Manifest {
     /// SQL by name, with parameters `$1`, `$2`, …
     #[serde(default)]
     pub statements: BTreeMap<String, String>,
+    /// Reading statements without parameters whose rows a host keeps in memory for at most 900 ms: until the plugin writes, on any host.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remembered: Vec<String>,
     /// The topics it publishes, each `<plugin>.<word>`.
     #[serde(default)]
     pub publishes: Vec<String>,

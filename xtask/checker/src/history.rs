@@ -185,16 +185,25 @@ impl History {
 
     /// The same history, as if nobody had been promised these transfers: they may have been done or not.
     ///
-    /// For durabilities that allow a loss: what is lost is counted by [`Finding::Lost`], and all else must hold even so.
+    /// For durabilities that allow a loss: what is lost is counted by [`crate::Finding::Lost`], and all else must hold even so.
     #[must_use]
     pub fn without_promise(mut self, ids: &BTreeSet<String>) -> Self {
         let mut open: BTreeMap<i64, bool> = BTreeMap::new();
-        for op in self.ops.iter_mut().filter(|op| op.function == Function::Transfer) {
-            match (op.kind, &op.value) {
-                (Type::Invoke, Value::Transfer(transfer)) => {
-                    open.insert(op.process, ids.contains(&transfer.id));
+        // A process does nothing more after an `:info`, so what it does next is another's.
+        let mut renamed: BTreeMap<i64, i64> = BTreeMap::new();
+        let mut next = self.ops.iter().map(|op| op.process).max().unwrap_or_default();
+        for op in &mut self.ops {
+            let process = op.process;
+            op.process = renamed.get(&process).copied().unwrap_or(process);
+            match (op.function, op.kind, &op.value) {
+                (Function::Transfer, Type::Invoke, Value::Transfer(transfer)) => {
+                    open.insert(process, ids.contains(&transfer.id));
                 }
-                (Type::Ok, _) if open.get(&op.process) == Some(&true) => op.kind = Type::Info,
+                (Function::Transfer, Type::Ok, _) if open.get(&process) == Some(&true) => {
+                    op.kind = Type::Info;
+                    next += 1;
+                    renamed.insert(process, next);
+                }
                 _ => {}
             }
         }

@@ -136,7 +136,8 @@ impl Own {
     /// # Errors
     /// If one cannot be signalled.
     pub fn resume(&self) -> anyhow::Result<()> {
-        (0..self.place.servers.len()).try_for_each(|node| self.resume_node(node))
+        let processes = self.place.servers.iter().filter_map(|server| server.process.as_ref());
+        processes.into_iter().try_for_each(|process| process.signal("CONT"))
     }
 
     /// Where it is, as the variable of [`Service::variable`] would say.

@@ -4,7 +4,7 @@
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::domain::PushMessage;
 use crate::ports::push_bus::{PushBus, Unavailable};
@@ -14,13 +14,14 @@ use crate::ports::push_bus::{PushBus, Unavailable};
 pub struct LocalPushBus {
     capacity: usize,
     hub: Mutex<Option<mpsc::Sender<PushMessage>>>,
+    announced: watch::Sender<()>,
 }
 
 impl LocalPushBus {
     /// With room for so many messages, 1 or more, that the hub has not taken yet.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
-        Self { capacity: capacity.max(1), hub: Mutex::new(None) }
+        Self { capacity: capacity.max(1), hub: Mutex::new(None), announced: watch::Sender::new(()) }
     }
 }
 
@@ -39,5 +40,14 @@ impl PushBus for LocalPushBus {
         let (sender, receiver) = mpsc::channel(self.capacity);
         *self.hub.lock() = Some(sender);
         receiver
+    }
+
+    async fn announce(&self) -> Result<(), Unavailable> {
+        self.announced.send_replace(());
+        Ok(())
+    }
+
+    fn announced(&self) -> watch::Receiver<()> {
+        self.announced.subscribe()
     }
 }

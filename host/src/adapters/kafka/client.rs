@@ -1,5 +1,6 @@
 //! What every client of Kafka is configured with, and how its blocking calls and its errors become the port's.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::client::ClientContext;
@@ -9,6 +10,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::Settings;
 use super::names::{Names, PARTITIONS_MAX};
+use crate::adapters::guard::Guard;
 use crate::ports::queue::Error;
 
 /// The settings, checked, and the names made of them.
@@ -16,6 +18,7 @@ use crate::ports::queue::Error;
 pub(super) struct Config {
     pub settings: Settings,
     pub names: Names,
+    pub guard: Arc<Guard>,
 }
 
 /// Passes what librdkafka has to say on to the log.
@@ -28,11 +31,23 @@ impl ClientContext for Logged {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::warn!(%error, reason, "kafka");
+        told(&error, reason);
     }
 }
 
 impl ConsumerContext for Logged {}
+
+/// An error that librdkafka tells of. It does so for every connection that is refused; the circuit and the consumers tell of it once.
+pub(super) fn told(error: &KafkaError, reason: &str) {
+    match error.rdkafka_error_code() {
+        Some(
+            RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::AllBrokersDown | RDKafkaErrorCode::Resolve,
+        ) => {
+            tracing::debug!(%error, reason, "kafka");
+        }
+        _ => tracing::warn!(%error, reason, "kafka"),
+    }
+}
 
 /// A line of librdkafka's. It tells of every lost connection, so only what is worse than that is a warning.
 pub(super) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
@@ -52,7 +67,8 @@ impl Config {
         if settings.replication == 0 || settings.in_sync_min == 0 || settings.in_sync_min > settings.replication {
             return Err(Error::Unavailable("in_sync_min must be 1 to the number of copies".into()));
         }
-        Ok(Self { settings, names })
+        let guard = Guard::new("kafka", settings.guard);
+        Ok(Self { settings, names, guard })
     }
 
     /// What all clients have in common.

@@ -23,7 +23,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::client::{Config, blocking, log, ms, unavailable};
+use super::client::{Config, blocking, log, ms, told, unavailable};
 use super::names::{Place, of_place_number, place_number, topic_number};
 use super::subscription::{self, Subscription};
 use super::wire;
@@ -57,7 +57,7 @@ impl ClientContext for Following {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::warn!(group = self.group, %error, reason, "kafka");
+        told(&error, reason);
     }
 }
 
@@ -247,20 +247,24 @@ impl Consumer for KafkaConsumer {
         while max > 0 && taken.is_empty() {
             let Ok(first) = timeout_at(deadline, messages.next()).await else { break };
             let mut next = first;
+            let mut fault = None;
             while let Some(message) = next {
                 match message {
                     Ok(message) => taken.extend(self.0.delivery(&message)),
-                    Err(error) if taken.is_empty() => return Err(unavailable(error)),
-                    Err(error) => {
-                        tracing::debug!(group = self.0.group, %error, "kafka");
-                        break;
-                    }
+                    // The client has noted each connection that was refused. A caller who was told of them one by one, and waited after
+                    // each, would come to the messages behind them long after the brokers are back.
+                    Err(error) => fault = Some(error),
                 }
                 if taken.len() >= max {
                     break;
                 }
                 // Nothing that could be cancelled: only what is here already.
                 next = messages.next().now_or_never().flatten();
+            }
+            match fault {
+                Some(error) if taken.is_empty() => return Err(unavailable(error)),
+                Some(error) => tracing::debug!(group = self.0.group, %error, "kafka"),
+                None => {}
             }
         }
         Ok(taken)

@@ -46,9 +46,14 @@ impl Names {
         format!("{}{topic}", self.prefix)
     }
 
+    /// Where dead letters are told of. No plugin's topic: those begin with the plugin's name and a dot.
+    pub fn dead_letters(&self) -> String {
+        self.topic(DEAD_LETTERS)
+    }
+
     /// The plugin's topic of one in Kafka; none if it is not of this installation.
     pub fn plugin_topic<'a>(&self, topic: &'a str) -> Option<&'a str> {
-        topic.strip_prefix(&self.prefix)
+        topic.strip_prefix(&self.prefix).filter(|topic| *topic != DEAD_LETTERS)
     }
 
     pub fn group(&self, group: &str) -> String {
@@ -71,6 +76,7 @@ impl Names {
     }
 }
 
+const DEAD_LETTERS: &str = "dead-letters";
 /// No group ends so by itself: a plugin's name has no dot.
 const SUBSCRIPTION: &str = ".subscription";
 
@@ -118,6 +124,10 @@ mod tests {
         let names = Names::new("show.").unwrap();
         assert_eq!(names.plugin_topic(&names.topic("gift.sent")), Some("gift.sent"));
         assert_eq!(names.plugin_topic("gift.sent"), None);
+        assert_eq!(
+            (names.dead_letters().as_str(), names.plugin_topic("show.dead-letters")),
+            ("show.dead-letters", None)
+        );
         assert_eq!(names.subscriber(&names.subscription("gift")), Some("gift"));
         assert_eq!(names.subscriber(&names.group("gift")), None);
     }

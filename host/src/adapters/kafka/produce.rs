@@ -8,8 +8,9 @@ use rdkafka::error::KafkaError;
 use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer};
 
 use super::client::{Config, Logged, blocking, ms, unavailable};
-use super::wire;
+use super::{dead, wire};
 use crate::domain::Event;
+use crate::ports::db::DeadLetter;
 use crate::ports::queue::Error;
 
 type Client = FutureProducer<Logged>;
@@ -42,16 +43,25 @@ impl Publisher {
                 }
             }
         }
-        // All of them, so that nothing of this publish is on its way when the caller publishes again.
-        for ack in acks {
-            let failure = match ack.await {
-                Ok(Ok(_)) => continue,
-                Ok(Err((error, _))) => unavailable(error),
-                Err(_) => Error::Unavailable("the producer is gone".into()),
-            };
-            refused.get_or_insert(failure);
+        acknowledged(acks, refused).await
+    }
+
+    /// Sends dead letters to their own topic, and waits like [`Publisher::publish`].
+    pub async fn tell_dead(&self, letters: &[DeadLetter]) -> Result<(), Error> {
+        let (producer, topic) = (self.producer()?, self.config.names.dead_letters());
+        let mut acks = Vec::with_capacity(letters.len());
+        let mut refused = None;
+        for letter in letters {
+            let record = FutureRecord::to(&topic).key(&*letter.event.key).payload(&letter.event.payload[..]);
+            match producer.send_result(record.headers(dead::headers(letter))) {
+                Ok(ack) => acks.push(ack),
+                Err((error, _)) => {
+                    refused = Some(unavailable(error));
+                    break;
+                }
+            }
         }
-        refused.map_or(Ok(()), Err)
+        acknowledged(acks, refused).await
     }
 
     fn send(&self, producer: &Client, event: &Event, bytes: &mut Vec<u8>) -> Result<DeliveryFuture, Error> {
@@ -78,6 +88,19 @@ impl Publisher {
             tracing::warn!(%error, "not everything was sent; what was not acknowledged will be published again");
         }
     }
+}
+
+/// Waits for all of them, so that nothing of this publish is on its way when the caller publishes again.
+async fn acknowledged(acks: Vec<DeliveryFuture>, mut refused: Option<Error>) -> Result<(), Error> {
+    for ack in acks {
+        let failure = match ack.await {
+            Ok(Ok(_)) => continue,
+            Ok(Err((error, _))) => unavailable(error),
+            Err(_) => Error::Unavailable("the producer is gone".into()),
+        };
+        refused.get_or_insert(failure);
+    }
+    refused.map_or(Ok(()), Err)
 }
 
 /// How much later than its time-out librdkafka may notice that an event was not delivered.

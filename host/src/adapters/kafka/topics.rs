@@ -54,6 +54,17 @@ impl Topics {
         Ok(())
     }
 
+    /// Makes a topic that Greenroom itself never reads, by its name in Kafka. That it is known everywhere is not waited for: the producer
+    /// does.
+    pub async fn make_for_outside(&self, name: &String) -> Result<(), Error> {
+        if self.known.lock().contains(name) {
+            return Ok(());
+        }
+        self.create(&[name]).await?;
+        self.known.lock().insert(name.clone());
+        Ok(())
+    }
+
     /// Forgets which topics are there.
     pub fn look_again(&self) {
         self.known.lock().clear();

@@ -5,9 +5,9 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
+use sqlx::AssertSqlSafe;
 use sqlx::postgres::{PgArguments, PgConnection};
 use sqlx::query::Query;
-use sqlx::AssertSqlSafe;
 
 use crate::adapters::sql::columns::{at_most, signed, write_outcome};
 use crate::adapters::sql::deliveries::{EVENT, PLACE, read_dead_letter, read_event, read_retry};
@@ -24,7 +24,7 @@ const INPUT: &str = "unnest($1::text[], $2::int8[], $3::int8[], $4::int8[], $5::
 #[async_trait]
 impl Deliveries for Postgres {
     async fn set_aside(&self, retries: Vec<Retry>, dead: Vec<DeadLetter>) -> Result<(), Error> {
-        self.within(self.settings.call_timeout, async move {
+        self.within(self.settings.batch_timeout, async move {
             let (retries, dead) = (rows_of_retries(retries)?, rows_of_dead(dead)?);
             let mut attempts = self.attempts();
             loop {
@@ -115,6 +115,36 @@ impl Deliveries for Postgres {
             let sql = format!("SELECT {EVENT}, id, {PLACE}, attempts, at, reason FROM dead_letter WHERE id = $1");
             let row = sqlx::query(AssertSqlSafe(sql)).bind(id).fetch_optional(&self.pool()).await.map_err(error::of)?;
             row.as_ref().map(read_dead_letter).transpose()
+        })
+        .await
+    }
+
+    async fn untold(&self, now_ms: u64, until_ms: u64, limit: usize) -> Result<Vec<DeadLetter>, Error> {
+        self.within(self.settings.call_timeout, async move {
+            let sql = format!(
+                "UPDATE dead_letter SET tell_at = $2 WHERE id IN \
+                 (SELECT id FROM dead_letter WHERE tell_at <= $1 ORDER BY id LIMIT $3 FOR UPDATE SKIP LOCKED) \
+                 RETURNING {EVENT}, id, {PLACE}, attempts, at, reason"
+            );
+            let rows = sqlx::query(AssertSqlSafe(sql))
+                .bind(signed(now_ms)?)
+                .bind(signed(until_ms)?)
+                .bind(at_most(limit))
+                .fetch_all(&self.pool())
+                .await
+                .map_err(error::of)?;
+            let mut letters = rows.iter().map(read_dead_letter).collect::<Result<Vec<_>, _>>()?;
+            // What an update returns has no order.
+            letters.sort_unstable_by_key(|letter| letter.id);
+            Ok(letters)
+        })
+        .await
+    }
+
+    async fn told(&self, ids: &[i64]) -> Result<(), Error> {
+        self.within(self.settings.call_timeout, async move {
+            let told = sqlx::query("UPDATE dead_letter SET tell_at = NULL WHERE id = ANY($1)").bind(ids);
+            told.execute(&self.pool()).await.map(drop).map_err(error::of)
         })
         .await
     }

@@ -43,7 +43,7 @@ impl Ledger for Postgres {
     }
 
     async fn post(&self, batch: &[Posting]) -> Result<Posted, Error> {
-        self.within(self.settings.call_timeout, async move { post::post(self, batch).await }).await
+        self.within(self.settings.batch_timeout, async move { post::post(self, batch).await }).await
     }
 
     async fn void(

@@ -77,9 +77,7 @@ impl Plugins for Postgres {
     async fn versions(&self) -> Result<Vec<(String, Version)>, Error> {
         self.within(self.settings.call_timeout, async move {
             let rows = sqlx::query("SELECT name, version FROM plugin").fetch_all(&self.pool()).await;
-            let read = |row: &PgRow| {
-                Ok((row.text(0)?.into(), read_version(row.text(1)?)?))
-            };
+            let read = |row: &PgRow| Ok((row.text(0)?.into(), read_version(row.text(1)?)?));
             rows.map_err(error::of)?.iter().map(read).collect()
         })
         .await

@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use semver::Version;
-use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::AssertSqlSafe;
+use sqlx::postgres::{PgConnection, PgRow};
 
 use crate::adapters::sql::columns::{at_most, signed};
 use crate::adapters::sql::rooms::{read_audit, read_binding, read_change, read_room};

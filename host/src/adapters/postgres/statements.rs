@@ -25,7 +25,7 @@ pub(super) struct Checked {
 #[async_trait]
 impl Statements for Postgres {
     async fn migrate(&self, plugin: &str, schema: &[String]) -> Result<(), Error> {
-        self.within(self.settings.call_timeout, async move { schema::migrate(self, plugin, schema).await }).await
+        self.within(self.settings.batch_timeout, async move { schema::migrate(self, plugin, schema).await }).await
     }
 
     async fn prepare(&self, plugin: &str, sql: &str) -> Result<(), Error> {

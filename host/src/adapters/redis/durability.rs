@@ -2,35 +2,32 @@
 //!
 //! For `Cached` there is nothing to wait for, and every position is 0. Else a step is looked for where it must have left something: an
 //! outcome, a key of `once`. If that is gone, the bucket has lost the step, and the caller is told so. One wait serves all steps of a
-//! bucket that were made before it began, and no bucket waits for another. Steps that nobody waits for are kept until somebody waits
-//! for a later one of their bucket.
+//! group of buckets that were made before it began: of one bucket, or for replicas, which are waited for by node, of all on a node. Steps
+//! that nobody waits for are kept until somebody waits for a later one of their group.
 //!
 //! For `Queued` the relay of this process says which entries the queue has, and nothing has to be looked for; that is done for what
 //! the relays of other processes carry, and now and then in case of doubt.
 
+mod look;
 mod waiting;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use parking_lot::Mutex;
-use redis::Value;
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
 use self::waiting::Waiting;
 use super::Settings;
-use super::event::entry_id;
-use super::keys::{BucketKeys, Keys};
-use super::reply::Reply;
-use super::scripts::{Call, TRACE};
+use super::keys::Keys;
+use super::nodes::buckets_by_node;
 use super::server::Server;
+use crate::breaker::{Breaker, Circuit};
 use crate::ports::cache::Position;
 use crate::ports::outbox::EntryId;
 
-/// Steps that one script looks for.
-const LOOKED_FOR_MAX: usize = 500;
 /// How long to wait before looking for the first time whether the relay of another process has taken an event.
 const QUEUED_WAIT: Duration = Duration::from_millis(2);
 /// And between later looks.
@@ -80,10 +77,16 @@ struct Bucket {
     closed: Notify,
     /// Told when a step has to be looked for that nobody will acknowledge any more.
     hurry: Notify,
-    /// Whoever has it looks for all.
-    turn: tokio::sync::Mutex<()>,
     /// Told whenever this process has appended to the outbox.
     appended: Notify,
+}
+
+/// Buckets whose steps are looked for together.
+#[derive(Debug)]
+struct Group {
+    buckets: Vec<u32>,
+    /// Whoever has it looks for all.
+    turn: tokio::sync::Mutex<()>,
 }
 
 /// The steps of this process that somebody may wait for.
@@ -91,27 +94,54 @@ struct Bucket {
 pub(super) struct Steps {
     durability: Durability,
     durable_wait: Duration,
+    queue: Option<Arc<Breaker>>,
     server: Server,
     keys: Arc<Keys>,
     last: AtomicU64,
     buckets: Vec<Bucket>,
+    /// The group of each bucket.
+    groups: RwLock<Vec<Arc<Group>>>,
 }
 
 impl Steps {
     pub(super) async fn open(settings: &Settings, server: &Server, keys: &Arc<Keys>) -> Result<Self, String> {
         // WAIT holds up its connection, so it has one of its own.
         let server = match settings.durability {
-            Durability::Replicated { .. } => Server::open(settings).await?,
+            Durability::Replicated { .. } => server.another(settings).await?,
             Durability::Cached | Durability::Queued => server.clone(),
         };
-        Ok(Self {
+        let steps = Self {
             durability: settings.durability,
             durable_wait: settings.durable_wait,
+            queue: settings.queue.clone(),
             server,
             keys: Arc::clone(keys),
             last: AtomicU64::new(0),
             buckets: (0..keys.buckets()).map(|_| Bucket::default()).collect(),
-        })
+            groups: RwLock::default(),
+        };
+        steps.regroup().await?;
+        Ok(steps)
+    }
+
+    /// Looks which buckets are on one node, if that matters.
+    async fn regroup(&self) -> Result<(), String> {
+        let together = match self.durability {
+            Durability::Replicated { .. } => buckets_by_node(&self.server, &self.keys).await?,
+            Durability::Cached | Durability::Queued => (0..self.keys.buckets()).map(|bucket| vec![bucket]).collect(),
+        };
+        let mut groups = vec![None; self.buckets.len()];
+        for buckets in together {
+            let group = Arc::new(Group { buckets, turn: tokio::sync::Mutex::default() });
+            for bucket in &group.buckets {
+                if let Some(place) = groups.get_mut(*bucket as usize) {
+                    *place = Some(Arc::clone(&group));
+                }
+            }
+        }
+        let groups: Option<Vec<Arc<Group>>> = groups.into_iter().collect();
+        *self.groups.write() = groups.ok_or("a bucket is on no node")?;
+        Ok(())
     }
 
     fn bucket(&self, bucket: u32) -> Option<&Bucket> {
@@ -169,15 +199,16 @@ impl Steps {
             if !bucket.waiting.lock().is_open(ticket)? {
                 return Ok(());
             }
+            let Some(group) = self.groups.read().get(number as usize).cloned() else { return Ok(()) };
             tokio::select! {
                 () = closed => {}
-                _turn = bucket.turn.lock() => self.watch(bucket, &self.keys.of_bucket(number), ticket, deadline).await?,
+                _turn = group.turn.lock() => self.watch(bucket, &group, ticket, deadline).await?,
             }
         }
     }
 
-    /// Looks for the bucket's steps until this one is closed.
-    async fn watch(&self, bucket: &Bucket, keys: &BucketKeys, ticket: u64, deadline: Instant) -> Result<(), String> {
+    /// Looks for the group's steps until this one of the bucket is closed.
+    async fn watch(&self, bucket: &Bucket, group: &Group, ticket: u64, deadline: Instant) -> Result<(), String> {
         let is_own = bucket.waiting.lock().read_at.is_some_and(|at| at.elapsed() < READ_EVERY_MAX);
         let mut pause = if is_own { OWN_WAIT } else { QUEUED_WAIT };
         loop {
@@ -186,6 +217,9 @@ impl Steps {
                 return Ok(());
             }
             if self.durability == Durability::Queued {
+                if self.queue.as_ref().is_some_and(|queue| queue.circuit() != Circuit::Closed) {
+                    return Err("the queue does not answer".into());
+                }
                 if Instant::now() > deadline {
                     return Err(format!("the relay has not taken the event within {:?}", self.durable_wait));
                 }
@@ -195,61 +229,7 @@ impl Steps {
                     () = sleep(pause) => pause = (pause * 2).min(QUEUED_WAIT_MAX.max(pause)),
                 }
             }
-            let open = bucket.waiting.lock().first(LOOKED_FOR_MAX);
-            self.look(bucket, keys, &open).await?;
+            self.look(group).await?;
         }
-    }
-
-    /// Looks once for these steps and closes those that are safe or lost.
-    async fn look(&self, bucket: &Bucket, keys: &BucketKeys, open: &[(u64, Step)]) -> Result<(), String> {
-        let traces: Vec<&str> = open.iter().filter_map(|(_, step)| step.trace.as_deref()).collect();
-        let (there, first) = self.traces(keys, &traces).await?;
-        let is_taken = |step: &Step| match (&first, &step.entry) {
-            (Some(first), Some(entry)) => entry < first,
-            _ => true,
-        };
-        let mut there = there.into_iter();
-        let mut waiting = bucket.waiting.lock();
-        for (ticket, step) in open {
-            let is_lost = step.trace.is_some() && there.next() == Some(false);
-            if is_lost || self.durability != Durability::Queued || is_taken(step) {
-                waiting.close(*ticket, is_lost);
-            }
-        }
-        drop(waiting);
-        bucket.closed.notify_waiters();
-        Ok(())
-    }
-
-    /// Which traces are there, once the replicas have what was there if that is asked for; and the first entry that waits.
-    async fn traces(&self, keys: &BucketKeys, traces: &[&str]) -> Result<(Vec<bool>, Option<EntryId>), String> {
-        let (marker, outbox) = (keys.marker(), keys.outbox());
-        let mut names = vec![marker.as_str(), outbox.as_str()];
-        names.extend(traces);
-        let answer = match self.durability {
-            Durability::Replicated { replicas, timeout } => self.replicated(&names, replicas, timeout).await?,
-            Durability::Cached | Durability::Queued => self.server.run(Call::new(&TRACE, &names)).await?,
-        };
-        let mut answer = Reply::new(answer)?;
-        let first = answer.text()?;
-        let first = if first.is_empty() { None } else { Some(entry_id(&first)?) };
-        Ok((answer.rest().map(|there| there == Value::Int(1)).collect(), first))
-    }
-
-    /// The script writes, so WAIT on the same connection waits for everything before it, whoever wrote it.
-    async fn replicated(&self, names: &[&str], replicas: u32, timeout: Duration) -> Result<Value, String> {
-        let mut pipeline = redis::pipe();
-        pipeline.cmd("EVAL").arg(TRACE.text).arg(names.len()).arg(names);
-        pipeline.cmd("WAIT").arg(replicas).arg(u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX).max(1));
-        let key = names.first().copied().unwrap_or_default();
-        let limit = timeout + Duration::from_secs(1);
-        let mut answers = self.server.ask_node(pipeline, key, limit).await?.into_iter();
-        let (Some(traces), Some(Value::Int(reached))) = (answers.next(), answers.next()) else {
-            return Err("strange answer to WAIT".into());
-        };
-        if reached < i64::from(replicas) {
-            return Err(format!("{reached} of {replicas} replicas have it after {timeout:?}"));
-        }
-        Ok(traces)
     }
 }

@@ -37,6 +37,11 @@ impl Keys {
         format!("{{{}}}:relays", self.prefix)
     }
 
+    /// How many requests a user has made. In no bucket, so that they are spread over a cluster one by one.
+    pub(super) fn rate(&self, user: UserId) -> String {
+        format!("{}:rate:{user}", self.prefix)
+    }
+
     pub(super) fn of_user(&self, user: UserId) -> BucketKeys {
         self.of_hash(stable_hash(&user.0.to_le_bytes()))
     }

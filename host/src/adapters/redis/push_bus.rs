@@ -1,5 +1,7 @@
 //! The push bus: a fixed number of channels, to one of which each room belongs. Step 10 of the way of a gift.
 //!
+//! An empty message on the first channel is an announcement that something was changed.
+//!
 //! On one server these are plain channels, in Redis Cluster sharded ones, so that the nodes share them. Every process hears all of
 //! them, its own messages too. After a connection is lost it subscribes again; what was published meanwhile is lost, and a
 //! failover may deliver a message twice, which its key tells. Bound: `push_capacity` for what waits for the hub: beyond it
@@ -19,8 +21,9 @@ use redis::{ProtocolVersion, PushInfo, PushKind, RedisError, Value};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
-use self::sender::{Link, Parcel};
+use self::sender::{Link, Parcel, Sender};
 use super::super::embedded::stable_hash;
+use super::super::guard::Guard;
 use super::Settings;
 use super::server::{self, within};
 use crate::domain::{PushMessage, RoomId};
@@ -55,6 +58,7 @@ struct Inbox {
     lost: AtomicU64,
     /// Told when a node hears us no more.
     cut: Notify,
+    announced: watch::Sender<()>,
 }
 
 impl std::fmt::Debug for RedisPushBus {
@@ -68,11 +72,20 @@ impl Inbox {
     fn take(&self, info: PushInfo) {
         if matches!(info.kind, PushKind::Disconnection | PushKind::SUnsubscribe) {
             self.cut.notify_one();
+            // Announcements may be lost now.
+            self.announced.send_replace(());
         }
-        if !matches!(info.kind, PushKind::Message | PushKind::SMessage) || !self.is_heard.load(Ordering::Acquire) {
+        if !matches!(info.kind, PushKind::Message | PushKind::SMessage) {
             return;
         }
         let Some(Value::BulkString(bytes)) = info.data.into_iter().nth(1) else { return };
+        if bytes.is_empty() {
+            self.announced.send_replace(());
+            return;
+        }
+        if !self.is_heard.load(Ordering::Acquire) {
+            return;
+        }
         let messages: Vec<PushMessage> = match postcard::from_bytes(&bytes) {
             Ok(messages) => messages,
             Err(error) => {
@@ -95,7 +108,7 @@ impl Inbox {
 }
 
 impl RedisPushBus {
-    pub(super) async fn open(settings: &Settings) -> Result<Self, String> {
+    pub(super) async fn open(settings: &Settings, guard: &Arc<Guard>) -> Result<Self, String> {
         let capacity = settings.push_capacity.max(1);
         let (sender, arrived) = mpsc::channel(capacity.saturating_mul(OTHERS_FACTOR).min(1 << 24));
         let inbox = Arc::new(Inbox {
@@ -104,6 +117,7 @@ impl RedisPushBus {
             is_heard: AtomicBool::new(false),
             lost: AtomicU64::new(0),
             cut: Notify::new(),
+            announced: watch::Sender::new(()),
         });
         let names: Vec<String> = (0..settings.channels).map(|channel| name(&settings.prefix, channel)).collect();
         let link = within(settings.connect_timeout, connect(settings, Arc::clone(&inbox), &names)).await?;
@@ -112,7 +126,13 @@ impl RedisPushBus {
             Link::Cluster(link) => vec![tokio::spawn(stay_subscribed(link.clone(), Arc::clone(&inbox), names))],
         };
         let (line, waiting) = sender::line();
-        tasks.push(tokio::spawn(sender::send(link, waiting, settings.prefix.clone(), settings.call_timeout)));
+        let sender = Sender {
+            link,
+            guard: Arc::clone(guard),
+            prefix: settings.prefix.clone(),
+            call_timeout: settings.call_timeout,
+        };
+        tasks.push(tokio::spawn(sender.run(waiting)));
         Ok(Self {
             line,
             prefix: settings.prefix.clone(),
@@ -133,6 +153,14 @@ impl RedisPushBus {
     fn channel_of(&self, room: RoomId) -> u32 {
         // The remainder is below a number of 32 bits.
         (stable_hash(&room.0.to_le_bytes()) % u64::from(self.channels)) as u32
+    }
+
+    /// To the sender; returns when it has sent it.
+    async fn hand_over(&self, messages: BTreeMap<u32, Vec<PushMessage>>, announces: bool) -> Result<(), Unavailable> {
+        let stopped = || Unavailable("the push bus has stopped".into());
+        let (sent, answer) = oneshot::channel();
+        self.line.send(Parcel { messages, announces, sent }).await.map_err(|_| stopped())?;
+        answer.await.unwrap_or_else(|_| Err(stopped()))
     }
 }
 
@@ -188,10 +216,7 @@ impl PushBus for RedisPushBus {
         for message in messages {
             by_channel.entry(self.channel_of(message.room_id)).or_default().push(message);
         }
-        let stopped = || Unavailable("the push bus has stopped".into());
-        let (sent, answer) = oneshot::channel();
-        self.line.send(Parcel { messages: by_channel, sent }).await.map_err(|_| stopped())?;
-        answer.await.unwrap_or_else(|_| Err(stopped()))
+        self.hand_over(by_channel, false).await
     }
 
     fn subscribe(&self) -> mpsc::Receiver<PushMessage> {
@@ -211,6 +236,14 @@ impl PushBus for RedisPushBus {
         };
         self.tasks.lock().push(tokio::spawn(forward));
         receiver
+    }
+
+    async fn announce(&self) -> Result<(), Unavailable> {
+        self.hand_over(BTreeMap::new(), true).await
+    }
+
+    fn announced(&self) -> watch::Receiver<()> {
+        self.inbox.announced.subscribe()
     }
 }
 

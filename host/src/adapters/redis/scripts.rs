@@ -68,4 +68,5 @@ scripts! {
     RELAY_STEP = "int64" "epoch" "relay_step";
     PAGE = "epoch" "page";
     TRACE = "trace";
+    RATE_LIMIT = "rate_limit";
 }

@@ -1,13 +1,16 @@
 //! The connections: one to each server, shared by all callers, whose commands are pipelined. Whoever waits, waits for a bounded time.
 //!
-//! After a fault a connection is made again with growing pauses; until it stands, calls are refused as unavailable.
+//! After a fault a connection is made again with growing pauses, at random so that hosts do not come all at once; until it stands, calls
+//! are refused as unavailable. Every call passes the guard, so that a server that is away costs no waiting.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::cluster::{ClusterClient, ClusterClientBuilder};
 use redis::cluster_async::ClusterConnection;
-use redis::cluster_routing::{Route, RoutingInfo, SingleNodeRoutingInfo, SlotAddr};
+use redis::cluster_routing::{MultipleNodeRoutingInfo, Route, RoutingInfo, SingleNodeRoutingInfo, SlotAddr};
 use redis::io::tcp::TcpSettings;
 use redis::io::tcp::socket2::TcpKeepalive;
 use redis::{
@@ -15,11 +18,15 @@ use redis::{
     Value,
 };
 
+use super::super::guard::{Fault, Guard};
 use super::Settings;
 use super::scripts::Call;
 
 /// Times that the cluster's client asks again by itself, redirections included.
 const CLUSTER_RETRIES: u32 = 5;
+
+/// How long a node is given to say where a key is now.
+const ASK_AROUND_MAX: Duration = Duration::from_millis(500);
 
 /// Tries to connect before the callers that wait for it are refused; the next call begins anew.
 const TRIES: usize = 3;
@@ -29,6 +36,7 @@ const TRIES: usize = 3;
 pub(super) struct Server {
     link: Link,
     call_timeout: Duration,
+    guard: Arc<Guard>,
 }
 
 #[derive(Clone)]
@@ -45,7 +53,7 @@ impl std::fmt::Debug for Server {
 
 impl Server {
     /// Connects, and sees to it that somebody answers.
-    pub(super) async fn open(settings: &Settings) -> Result<Self, String> {
+    pub(super) async fn open(settings: &Settings, guard: &Arc<Guard>) -> Result<Self, String> {
         let link = within(settings.connect_timeout, async {
             if settings.is_cluster {
                 Ok(Link::Cluster(cluster(settings, |builder| builder)?.get_async_connection().await?))
@@ -55,9 +63,14 @@ impl Server {
             }
         });
         let link = link.await?;
-        let server = Self { link, call_timeout: settings.call_timeout };
+        let server = Self { link, call_timeout: settings.call_timeout, guard: Arc::clone(guard) };
         server.ask::<Value>(&redis::cmd("PING")).await?;
         Ok(server)
+    }
+
+    /// Other connections to the same servers.
+    pub(super) async fn another(&self, settings: &Settings) -> Result<Self, String> {
+        Self::open(settings, &self.guard).await
     }
 
     pub(super) fn is_cluster(&self) -> bool {
@@ -68,20 +81,40 @@ impl Server {
     pub(super) async fn run(&self, call: Call) -> Result<Value, String> {
         let answered = async {
             match self.send(&call.cmd).await {
-                Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
+                Err(error) if is_unknown_script(&error) && self.guard.may_try_again() => {
                     self.teach(&call).await?;
                     self.send(&call.cmd).await
                 }
                 answered => answered,
             }
         };
-        within(self.call_timeout, answered).await
+        match self.guard.call(self.call_timeout, answered, is_answer).await {
+            Ok(answer) => Ok(answer),
+            Err(fault) => {
+                if !matches!(fault, Fault::Open(_)) {
+                    self.ask_around(&call.key).await;
+                }
+                Err(fault.to_string())
+            }
+        }
+    }
+
+    /// A node that hangs, but whose connection stands, may have been replaced. The cluster's client hears of that only from another node,
+    /// which redirects it: so one at random is asked for the same key.
+    async fn ask_around(&self, key: &str) {
+        if let Link::Cluster(connection) = &self.link {
+            let (mut connection, mut exists) = (connection.clone(), redis::cmd("EXISTS"));
+            exists.arg(key);
+            let random = RoutingInfo::SingleNode(SingleNodeRoutingInfo::Random);
+            // What it answers does not matter.
+            let _ = tokio::time::timeout(ASK_AROUND_MAX, connection.route_command(exists, random)).await;
+        }
     }
 
     /// One command, whose key decides on the node.
     pub(super) async fn ask<T: FromRedisValue>(&self, cmd: &Cmd) -> Result<T, String> {
         let answered = async { redis::from_redis_value(self.send(cmd).await?).map_err(RedisError::from) };
-        within(self.call_timeout, answered).await
+        guarded(&self.guard, self.call_timeout, answered).await
     }
 
     /// Commands that go over one connection, one after the other, to the master that has this key; the answer to each.
@@ -96,7 +129,22 @@ impl Server {
                 }
             }
         };
-        within(limit, answered).await
+        guarded(&self.guard, limit, answered).await
+    }
+
+    /// One command to every master; the answer of each.
+    pub(super) async fn ask_masters(&self, cmd: &Cmd) -> Result<Vec<Value>, String> {
+        let answered = async {
+            match &self.link {
+                Link::Single(connection) => Ok(vec![cmd.query_async(&mut connection.clone()).await?]),
+                Link::Cluster(connection) => {
+                    let masters = RoutingInfo::MultiNode((MultipleNodeRoutingInfo::AllMasters, None));
+                    let answers = connection.clone().route_command(cmd.clone(), masters).await?.extract_error()?;
+                    Ok(redis::from_redis_value::<BTreeMap<String, Value>>(answers)?.into_values().collect())
+                }
+            }
+        };
+        guarded(&self.guard, self.call_timeout, answered).await
     }
 
     async fn teach(&self, call: &Call) -> Result<(), RedisError> {
@@ -131,6 +179,30 @@ pub(super) async fn within<T>(
         Ok(answered) => answered.map_err(plain),
         Err(_) => Err(format!("no answer within {limit:?}")),
     }
+}
+
+/// The one way out of this process to a connection that stands.
+pub(super) async fn guarded<T>(
+    guard: &Guard,
+    limit: Duration,
+    answered: impl Future<Output = Result<T, RedisError>>,
+) -> Result<T, String> {
+    guard.call(limit, answered, is_answer).await.map_err(|fault| fault.to_string())
+}
+
+/// Whether a server is there that can do its work, though it has refused something.
+fn is_answer(error: &RedisError) -> bool {
+    match error.kind() {
+        ErrorKind::Server(kind) => {
+            !matches!(kind, ServerErrorKind::BusyLoading | ServerErrorKind::ClusterDown | ServerErrorKind::MasterDown)
+        }
+        ErrorKind::Extension | ErrorKind::UnexpectedReturnType => true,
+        _ => false,
+    }
+}
+
+fn is_unknown_script(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
 }
 
 /// What happened, in words.

@@ -14,7 +14,6 @@ use crate::ports::db::{DeadLetter, Deliveries, Error, Retry};
 
 use super::{Sqlite, error};
 
-
 #[async_trait]
 impl Deliveries for Sqlite {
     async fn set_aside(&self, retries: Vec<Retry>, dead: Vec<DeadLetter>) -> Result<(), Error> {
@@ -96,6 +95,44 @@ impl Deliveries for Sqlite {
         row.as_ref().map(read_dead_letter).transpose()
     }
 
+    async fn untold(&self, now_ms: u64, until_ms: u64, limit: usize) -> Result<Vec<DeadLetter>, Error> {
+        // Nearly always there are none, and then nobody who writes has to wait.
+        let any: bool = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM dead_letter WHERE tell_at <= ?)")
+            .bind(signed(now_ms)?)
+            .fetch_one(&mut *self.read().await?)
+            .await
+            .map_err(error::of)?;
+        if !any {
+            return Ok(Vec::new());
+        }
+        let mut tx = self.write().await?;
+        let sql = format!(
+            "UPDATE dead_letter SET tell_at = ?2 WHERE id IN \
+             (SELECT id FROM dead_letter WHERE tell_at <= ?1 ORDER BY id LIMIT ?3) \
+             RETURNING {EVENT}, id, {PLACE}, attempts, at, reason"
+        );
+        let rows = sqlx::query(AssertSqlSafe(sql))
+            .bind(signed(now_ms)?)
+            .bind(signed(until_ms)?)
+            .bind(at_most(limit))
+            .fetch_all(&mut *tx)
+            .await
+            .map_err(error::of)?;
+        let letters = rows.iter().map(read_dead_letter).collect::<Result<Vec<_>, _>>()?;
+        tx.commit().await.map_err(error::of)?;
+        Ok(in_order(letters))
+    }
+
+    async fn told(&self, ids: &[i64]) -> Result<(), Error> {
+        let mut tx = self.write().await?;
+        sqlx::query("UPDATE dead_letter SET tell_at = NULL WHERE id IN (SELECT value FROM json_each(?))")
+            .bind(serde_json::json!(ids).to_string())
+            .execute(&mut *tx)
+            .await
+            .map_err(error::of)?;
+        tx.commit().await.map_err(error::of)
+    }
+
     async fn replay(&self, id: i64, now_ms: u64) -> Result<bool, Error> {
         let mut tx = self.write().await?;
         let sql = format!(
@@ -119,6 +156,12 @@ impl Deliveries for Sqlite {
         tx.commit().await.map_err(error::of)?;
         Ok(removed)
     }
+}
+
+/// What an update returns has no order.
+fn in_order(mut letters: Vec<DeadLetter>) -> Vec<DeadLetter> {
+    letters.sort_unstable_by_key(|letter| letter.id);
+    letters
 }
 
 async fn write_retry(connection: &mut SqliteConnection, retry: &Retry) -> Result<(), Error> {

@@ -68,9 +68,7 @@ impl Plugins for Sqlite {
 
     async fn versions(&self) -> Result<Vec<(String, Version)>, Error> {
         let rows = sqlx::query("SELECT name, version FROM plugin").fetch_all(&mut *self.read().await?).await;
-        let read = |row: &SqliteRow| {
-            Ok((row.text(0)?.into(), read_version(row.text(1)?)?))
-        };
+        let read = |row: &SqliteRow| Ok((row.text(0)?.into(), read_version(row.text(1)?)?));
         rows.map_err(error::of)?.iter().map(read).collect()
     }
 

@@ -57,7 +57,10 @@ impl Rooms for Sqlite {
             .map_err(error::of)?;
         snapshot.rollback().await;
         let Some(row) = found else { return Ok(None) };
-        Ok(Some((read_room(&row)?, bindings.iter().map(|row| read_binding(row, BINDING_AT)).collect::<Result<_, _>>()?)))
+        Ok(Some((
+            read_room(&row)?,
+            bindings.iter().map(|row| read_binding(row, BINDING_AT)).collect::<Result<_, _>>()?,
+        )))
     }
 
     async fn rooms(&self, after: Option<RoomId>, limit: usize) -> Result<Vec<RoomRow>, Error> {

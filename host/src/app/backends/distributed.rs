@@ -5,13 +5,16 @@ use std::time::Duration;
 
 use super::{Backends, Kind};
 use crate::adapters::embedded::SystemClock;
+use crate::adapters::guard::{self, Guard};
 use crate::adapters::kafka::{self, KafkaQueue};
 use crate::adapters::postgres::{self, Postgres};
 use crate::adapters::redis::{self, Durability, Redis};
 use crate::app::Error;
+use crate::breaker::Breaker;
 use crate::config;
 use crate::http::Readiness;
 use crate::ports::outbox::Outbox;
+use crate::ports::rate_limit::RateLimit;
 use crate::relay::{self, Relay};
 
 /// How much longer than Kafka's delivery time-out nothing of a publish arrives: for the way there.
@@ -27,22 +30,37 @@ pub(super) struct Distributed {
     pub(super) process: String,
     redis: Redis,
     kafka: Arc<KafkaQueue>,
+    postgres: Arc<Guard>,
     publish_max: Duration,
+    queue_len_max: u64,
+    /// Whether a gift is answered only once Kafka has it.
+    answers_need_kafka: bool,
 }
 
 pub(super) async fn open(keys: &config::Distributed) -> Result<Backends, Error> {
-    let redis = redis::open(redis_settings(keys)).await?;
     let kafka = Arc::new(kafka::open(kafka_settings(keys)).await?);
+    let queue = Some(Arc::clone(kafka.guard().breaker()));
+    let redis = redis::open(redis::Settings { queue, ..redis_settings(keys) }).await?;
     let db = Postgres::open(postgres_settings(keys)).await?;
     let process = if keys.process.is_empty() { uuid::Uuid::now_v7().to_string() } else { keys.process.clone() };
     let publish_max = Duration::from_millis(keys.kafka_delivery_timeout_ms) + PUBLISH_MARGIN;
+    let answers_need_kafka = matches!(durability(keys), Durability::Queued);
+    let postgres = Arc::clone(db.guard());
     Ok(Backends {
         cache: redis.cache.clone(),
         queue: kafka.clone(),
         db,
         clock: Arc::new(SystemClock),
         push_bus: redis.push_bus.clone(),
-        kind: Kind::Distributed(Distributed { process, redis, kafka, publish_max }),
+        kind: Kind::Distributed(Distributed {
+            process,
+            redis,
+            kafka,
+            postgres,
+            publish_max,
+            queue_len_max: keys.queue_len_max,
+            answers_need_kafka,
+        }),
     })
 }
 
@@ -52,7 +70,11 @@ impl Distributed {
             outbox: self.redis.outbox.clone(),
             queue: self.kafka.clone(),
             clock: backends.clock.clone(),
-            settings: relay::Settings { publish_max: self.publish_max, ..relay::Settings::default() },
+            settings: relay::Settings {
+                publish_max: self.publish_max,
+                queue_len_max: self.queue_len_max,
+                ..relay::Settings::default()
+            },
         }
     }
 
@@ -66,7 +88,19 @@ impl Distributed {
             let queue = queue.clone();
             Box::pin(async move { queue.check().await.map_err(|error| error.to_string()) }) as _
         };
-        vec![Readiness { name: "redis", check: Box::new(redis) }, Readiness { name: "kafka", check: Box::new(kafka) }]
+        vec![
+            Readiness { name: "redis", is_needed: true, check: Box::new(redis) },
+            Readiness { name: "kafka", is_needed: self.answers_need_kafka, check: Box::new(kafka) },
+        ]
+    }
+
+    pub(super) fn circuits(&self) -> Vec<(&'static str, Arc<Breaker>)> {
+        let guards = self.redis.guards.iter().chain([self.kafka.guard(), &self.postgres]);
+        guards.map(|guard| (guard.backend(), Arc::clone(guard.breaker()))).collect()
+    }
+
+    pub(super) fn user_limit(&self, requests_max: u32, period: Duration) -> Arc<dyn RateLimit> {
+        Arc::new(self.redis.rate_limit(requests_max, period))
     }
 
     pub(super) async fn close(self) {
@@ -74,16 +108,29 @@ impl Distributed {
     }
 }
 
-fn redis_settings(keys: &config::Distributed) -> redis::Settings {
-    let durability = match keys.durability.as_str() {
+fn durability(keys: &config::Distributed) -> Durability {
+    match keys.durability.as_str() {
         "cached" => Durability::Cached,
         "replicated" => Durability::Replicated { replicas: keys.replicas, timeout: REPLICAS_WAIT },
         _ => Durability::Queued,
-    };
+    }
+}
+
+fn guard(keys: &config::Distributed) -> guard::Settings {
+    guard::Settings {
+        failures_max: keys.breaker_failures_max,
+        open_max: Duration::from_millis(keys.breaker_open_max_ms),
+        retry_percent: keys.retry_percent,
+    }
+}
+
+fn redis_settings(keys: &config::Distributed) -> redis::Settings {
     redis::Settings {
         prefix: keys.prefix.clone(),
         buckets: keys.buckets,
-        durability,
+        durability: durability(keys),
+        call_timeout: Duration::from_millis(keys.redis_timeout_ms),
+        guard: guard(keys),
         outbox_len_max: keys.outbox_len_max,
         ..redis::Settings::new(keys.redis_urls.clone(), keys.redis_cluster)
     }
@@ -98,6 +145,7 @@ fn kafka_settings(keys: &config::Distributed) -> kafka::Settings {
         in_sync_min: keys.kafka_replication.saturating_sub(1).max(1),
         retention: Duration::from_millis(keys.kafka_retention_ms),
         delivery_timeout: Duration::from_millis(keys.kafka_delivery_timeout_ms),
+        guard: guard(keys),
         ..kafka::Settings::new(&keys.kafka_brokers)
     }
 }
@@ -106,6 +154,9 @@ fn postgres_settings(keys: &config::Distributed) -> postgres::Settings {
     postgres::Settings {
         connections_max: keys.postgres_connections_max,
         plugin_connections_max: (keys.postgres_connections_max / 4).max(1),
+        wait_max: Duration::from_millis(keys.postgres_timeout_ms) / 2,
+        call_timeout: Duration::from_millis(keys.postgres_timeout_ms),
+        guard: guard(keys),
         migration_lock: keys.postgres_migration_lock,
         ..postgres::Settings::new(&keys.postgres_url)
     }

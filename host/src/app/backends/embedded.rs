@@ -50,5 +50,5 @@ pub(super) fn readiness(embedded: &Embedded) -> Vec<Readiness> {
         let queue = queue.clone();
         Box::pin(async move { queue.check().await.map_err(|error| error.to_string()) }) as _
     };
-    vec![Readiness { name: "journal", check: Box::new(journal) }]
+    vec![Readiness { name: "journal", is_needed: true, check: Box::new(journal) }]
 }

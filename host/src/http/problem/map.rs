@@ -1,8 +1,11 @@
 //! Which error of which module is which problem: the only place that knows both.
 
+use std::num::NonZeroU32;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use axum::http::StatusCode;
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use serde_json::json;
 
 use super::{
@@ -49,7 +52,7 @@ impl From<plugin::Error> for Problem {
             E::Timeout { .. } => Problem::new(PLUGIN_TIMEOUT, detail),
             E::Suspended { retry_after, .. } => Problem::new(PLUGIN_SUSPENDED, detail).retry_after(retry_after),
             E::Overloaded { .. } => Problem::new(OVERLOADED, detail).retry_after(SOON),
-            E::NotDurable(cause) => unavailable(&cause),
+            E::NotDurable(cause) | E::Unavailable(cause) => unavailable(&cause),
             E::NoExport { .. } => Problem::new(PLUGIN_FAILED, detail),
         }
     }
@@ -117,7 +120,7 @@ impl From<room::Error> for Problem {
 impl From<db::Error> for Problem {
     fn from(error: db::Error) -> Self {
         match error {
-            db::Error::Unavailable(cause) => unavailable(&cause),
+            db::Error::Unavailable(cause) | db::Error::Busy(cause) => unavailable(&cause),
             db::Error::Refused(cause) => internal(&cause),
         }
     }
@@ -129,9 +132,16 @@ impl From<push::Full> for Problem {
     }
 }
 
+/// One line a second tells of backends that do not answer.
+static TOLD: LazyLock<DefaultDirectRateLimiter> =
+    LazyLock::new(|| RateLimiter::direct(Quota::per_second(NonZeroU32::MIN)));
+
 /// A backend does not answer. Its own words are for the log: they may name hosts.
 pub(in crate::http) fn unavailable(cause: &str) -> Problem {
-    tracing::warn!(cause, "a backend is unavailable");
+    // Each request of an outage has one.
+    if TOLD.check().is_ok() {
+        tracing::warn!(cause, "a backend is unavailable");
+    }
     let detail = "a backend does not answer; repeat the request with the same event id to learn its outcome";
     Problem::new(BACKEND_UNAVAILABLE, detail).retry_after(LATER)
 }

@@ -6,7 +6,7 @@ use greenroom_manifest::Grant;
 
 use super::size;
 use crate::plugin::bindings::greenroom::db::db::{Error, Host, Step, Value};
-use crate::plugin::state::State;
+use crate::plugin::state::{Ports, State};
 use crate::ports::db as port;
 
 const ROWS_MAX: usize = 1_000;
@@ -36,11 +36,27 @@ async fn query(state: &mut State, statement: &str, params: Vec<Value>) -> Result
     size("params", bytes_of(&params), BYTES_MAX).map_err(Error::Invalid)?;
     let sql = sql(state, statement)?.to_owned();
     let (ports, plugin) = (Arc::clone(&state.ports), Arc::clone(&state.profile.name));
-    let rows = ports.statements.query(&plugin, &sql, converted(params)?, ROWS_MAX).await?;
+    let rows = if state.profile.remembered.contains(statement) && params.is_empty() {
+        remembered(&ports, &plugin, &sql).await?
+    } else {
+        ports.statements.query(&plugin, &sql, converted(params)?, ROWS_MAX).await?
+    };
     let rows: Vec<Vec<Value>> = rows.into_iter().map(|row| row.into_iter().map(Value::from).collect()).collect();
     let bytes = rows.iter().map(|row| bytes_of(row)).sum();
     size("the answer", bytes, BYTES_MAX).map_err(Error::Invalid)?;
     Ok(rows)
+}
+
+async fn remembered(ports: &Ports, plugin: &Arc<str>, sql: &str) -> Result<Vec<Vec<port::Value>>, Error> {
+    let now_ms = ports.clock.now_ms();
+    match ports.rows.get(plugin, sql, now_ms) {
+        Ok(rows) => Ok((*rows).clone()),
+        Err(missing) => {
+            let rows = ports.statements.query(plugin, sql, Vec::new(), ROWS_MAX).await?;
+            ports.rows.put(missing, plugin, sql, Arc::new(rows.clone()), now_ms);
+            Ok(rows)
+        }
+    }
 }
 
 async fn transact(state: &mut State, steps: Vec<Step>) -> Result<Vec<u64>, Error> {
@@ -59,7 +75,15 @@ async fn transact(state: &mut State, steps: Vec<Step>) -> Result<Vec<u64>, Error
         });
     }
     let (ports, plugin) = (Arc::clone(&state.ports), Arc::clone(&state.profile.name));
-    Ok(ports.statements.transact(&plugin, prepared).await?)
+    let touched = ports.statements.transact(&plugin, prepared).await;
+    // Also after a failure: it may have been done nevertheless.
+    if !state.profile.remembered.is_empty() {
+        ports.rows.forget();
+        if let Err(error) = ports.push_bus.announce().await {
+            tracing::debug!(%error, "a change of a plugin's tables was not announced");
+        }
+    }
+    Ok(touched?)
 }
 
 fn sql<'a>(state: &'a State, statement: &str) -> Result<&'a str, Error> {
@@ -113,6 +137,11 @@ impl From<port::TransactError> for Error {
             port::TransactError::UnexpectedRows(step) => Error::UnexpectedRows(u32::try_from(step).unwrap_or(u32::MAX)),
             port::TransactError::Db(port::Error::Unavailable(cause)) => {
                 Error::Unavailable(super::unavailable("the database", &cause))
+            }
+            // A statement of the plugin's own that takes too long is its own fault, and may be that of the event.
+            port::TransactError::Db(port::Error::Busy(cause)) => {
+                tracing::warn!(cause, "the database asks to try again");
+                Error::Unavailable("the database asks to try again".into())
             }
             port::TransactError::Db(port::Error::Refused(why)) => Error::Other(why),
         }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use greenroom_manifest::{Grant, Manifest, Role};
 use tempfile::TempDir;
 
-use crate::adapters::embedded::{self, Embedded, SystemClock};
+use crate::adapters::embedded::{self, Embedded, LocalPushBus, SystemClock};
 use crate::adapters::sqlite::Sqlite;
 use crate::domain::{self, Amount, AssetType, Event, EventId, UserId};
 use crate::ledger::{Credit, Ledger};
@@ -21,6 +21,7 @@ use crate::plugin::bindings::greenroom::ledger::ledger::{
 use crate::plugin::bindings::greenroom::mq::mq;
 use crate::plugin::bindings::greenroom::timer::timer;
 use crate::plugin::bindings::wasi::keyvalue::store;
+use crate::plugin::host::RememberedRows;
 use crate::plugin::limits::{Bounds, Limits};
 use crate::plugin::state::{Call, Kind, Ports, Profile, State};
 use crate::plugin::{Caller, default_mintable_assets};
@@ -65,6 +66,8 @@ async fn house() -> House {
         statements: database,
         clock,
         mintable_assets: default_mintable_assets(),
+        rows: RememberedRows::default(),
+        push_bus: Arc::new(LocalPushBus::new(1)),
     });
     House { dir, embedded, ports, profile: Arc::new(profile()) }
 }
@@ -78,6 +81,7 @@ fn profile() -> Profile {
         grants: BTreeSet::from([Grant::Ledger, Grant::Cache, Grant::Mq, Grant::Timer]),
         publishes: vec![TOPIC.into()],
         statements: [("one".to_owned(), "SELECT 1".to_owned())].into(),
+        remembered: BTreeSet::new(),
         limits: Limits::of(&manifest, &Bounds::default()).unwrap(),
         tick_ms: 5,
         default_config: "{}".into(),

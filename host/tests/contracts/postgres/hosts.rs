@@ -1,7 +1,7 @@
 //! Several hosts on one database, connections that are cut, locks that are not to be had.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use greenroom::adapters::postgres::{Postgres, Settings};
@@ -10,12 +10,11 @@ use greenroom::ports::db::Database as _;
 use greenroom::ports::db::{Difference, Error, Ledger, PostResult, RecordCursor};
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection, Executor};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{TcpListener, TcpStream};
 
-use super::open;
+use super::{Opened, open};
 use crate::contracts::db::ledger::{COIN, POINTS, account, entry, gift, posting};
+use crate::outage;
+use crate::proxy::{Proxy, Service};
 
 async fn adds_up(db: &Postgres) {
     let found = db.differences().await.unwrap();
@@ -165,7 +164,7 @@ async fn what_lies_behind_a_cursor_stays_whatever_other_hosts_commit() {
 }
 
 #[tokio::test]
-async fn a_lock_that_is_not_to_be_had_is_unavailable_and_nothing_is_written() {
+async fn a_lock_that_is_not_to_be_had_is_for_another_try_and_nothing_is_written() {
     let opened = open().await;
     let settings = Settings { lock_timeout: Duration::from_millis(50), attempts_max: 2, ..opened.settings() };
     let db = Postgres::open(settings).await.unwrap();
@@ -174,7 +173,7 @@ async fn a_lock_that_is_not_to_be_had_is_unavailable_and_nothing_is_written() {
     let mut held = other.begin().await.unwrap();
     held.execute("UPDATE user_asset SET version = version WHERE user_id = 2").await.unwrap();
     let answer = db.post(&[gift("e2", 1, 2, 3)]).await;
-    assert!(matches!(answer, Err(Error::Unavailable(_))), "{answer:?}");
+    assert!(matches!(answer, Err(Error::Busy(_))), "{answer:?}");
     held.rollback().await.unwrap();
     assert_eq!(db.post(&[gift("e2", 1, 2, 3)]).await.unwrap().results, [PostResult::Posted]);
 }
@@ -189,46 +188,55 @@ async fn calls_after_closing_are_unavailable() {
     assert!(opened.db().ping().await.is_err());
 }
 
-/// Passes on what comes, or swallows it without a word.
-async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, swallows: Arc<AtomicBool>) {
-    let mut buffer = vec![0; 16 * 1024];
-    while let Ok(length @ 1..) = from.read(&mut buffer).await {
-        if !swallows.load(Ordering::Relaxed) && to.write_all(&buffer[..length]).await.is_err() {
-            break;
-        }
+/// A host whose way to the database leads through a network that can lose everything.
+async fn behind_a_network(opened: &Opened, limit: Duration) -> (Proxy, Arc<Postgres>) {
+    let url = opened.url();
+    let (user, rest) = url.split_once('@').unwrap();
+    let (place, database) = rest.split_once('/').unwrap();
+    let proxy = Proxy::open(Service::Plain, place).await;
+    let near = format!("{user}@{}/{database}", proxy.address());
+    let settings =
+        Settings { url: near, wait_max: limit / 2, call_timeout: limit, batch_timeout: limit, ..opened.settings() };
+    (proxy, Postgres::open(settings).await.unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_silent_costs_no_waiting_once_its_circuit_is_open() {
+    let opened = open().await;
+    let (proxy, db) = behind_a_network(&opened, Duration::from_millis(700)).await;
+    outage::is_borne(db.guard(), &proxy, async || db.account(account(2, COIN)).await.map(drop)).await;
+}
+
+#[tokio::test]
+async fn a_server_that_refuses_is_not_away() {
+    let opened = open().await;
+    let settings = Settings { lock_timeout: Duration::from_millis(5), attempts_max: 1, ..opened.settings() };
+    let db = Postgres::open(settings).await.unwrap();
+    db.post(&[gift("e1", 1, 2, 3)]).await.unwrap();
+    let mut other = opened.connect().await;
+    let mut held = other.begin().await.unwrap();
+    held.execute("UPDATE user_asset SET version = version WHERE user_id = 2").await.unwrap();
+    for _ in 0..20 {
+        let answer = db.post(&[gift("e2", 1, 2, 3)]).await;
+        assert!(matches!(answer, Err(Error::Busy(_))), "{answer:?}");
     }
+    assert_eq!(db.guard().breaker().failures(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_network_that_swallows_packets_is_unavailable_and_works_again_when_it_does() {
     let opened = open().await;
-    let url = opened.url();
-    let (user, rest) = url.split_once('@').unwrap();
-    let (place, database) = rest.split_once('/').unwrap();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let near = format!("{user}@{}/{database}", listener.local_addr().unwrap());
-    let (swallows, place) = (Arc::new(AtomicBool::new(false)), place.to_owned());
-    let flag = Arc::clone(&swallows);
-    let proxy = tokio::spawn(async move {
-        loop {
-            let (client, server) = (listener.accept().await.unwrap().0, TcpStream::connect(&place).await.unwrap());
-            let ((client_in, client_out), (server_in, server_out)) = (client.into_split(), server.into_split());
-            tokio::spawn(pass(client_in, server_out, Arc::clone(&flag)));
-            tokio::spawn(pass(server_in, client_out, Arc::clone(&flag)));
-        }
-    });
     let limit = Duration::from_millis(700);
-    let settings = Settings { url: near, wait_max: limit / 2, call_timeout: limit, ..opened.settings() };
-    let db = Postgres::open(settings).await.unwrap();
+    let (proxy, db) = behind_a_network(&opened, limit).await;
     db.post(&[gift("e1", 1, 2, 3)]).await.unwrap();
 
-    swallows.store(true, Ordering::Relaxed);
+    proxy.drop_all();
     let started = Instant::now();
     let answer = db.post(&[gift("e2", 1, 2, 3)]).await;
     assert!(matches!(answer, Err(Error::Unavailable(_))), "{answer:?}");
     assert!(started.elapsed() < limit * 5);
 
-    swallows.store(false, Ordering::Relaxed);
+    proxy.pass();
     let again = loop {
         match db.post(&[gift("e2", 1, 2, 3)]).await {
             Ok(posted) => break posted,
@@ -239,5 +247,4 @@ async fn a_network_that_swallows_packets_is_unavailable_and_works_again_when_it_
     assert!(matches!(again.results[..], [PostResult::Posted | PostResult::Duplicate]));
     assert_eq!(db.account(account(2, COIN)).await.unwrap().unwrap().balance, Amount(6));
     db.close().await;
-    proxy.abort();
 }

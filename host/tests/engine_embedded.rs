@@ -18,8 +18,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use greenroom::breaker::Breaker;
 use greenroom::domain::{Event, EventId, RoomId, UserId};
-use greenroom::plugin::breaker::Breaker;
 use greenroom::plugin::{
     ApiRequest, ApiResponse, Bounds, Caller, Context, Error, InstallError, Occasion, Plugin, Problem, Registry,
     RoomInfo, Verdict,

@@ -5,74 +5,16 @@ use std::time::{Duration, Instant};
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use sqlx::postgres::PgConnection;
-use sqlx::{AssertSqlSafe, Connection, Executor};
 use tempfile::TempDir;
 
+use crate::site::Site;
 use crate::support::{Client, GOLD, ROOM, STREAMER, Server, event_id, gift, gifts, only};
 
 const PAYERS: [i64; 6] = [1001, 1002, 1003, 1004, 1005, 1006];
-const SECRET: &str = "a secret that all hosts of a test share";
 
-/// A Redis prefix, Kafka topics and a database that no other test has.
-struct Site {
-    database: String,
-    environment: Vec<(&'static str, String)>,
-}
-
-fn variable(name: &str) -> String {
-    std::env::var(name).unwrap_or_else(|_| panic!("set {name}, or run `cargo xtask test`, which starts the server"))
-}
-
-impl Site {
-    async fn open() -> Self {
-        let database = format!("greenroom_{}", uuid::Uuid::now_v7().simple());
-        let server = variable("GREENROOM_TEST_POSTGRES_URL");
-        let mut admin = PgConnection::connect(&server).await.unwrap();
-        admin.execute(AssertSqlSafe(format!("CREATE DATABASE {database}"))).await.unwrap();
-        admin.close().await.unwrap();
-        let (head, _) = server.rsplit_once('/').unwrap();
-        let environment = vec![
-            ("GREENROOM_AUTH_HS256_SECRET", SECRET.to_owned()),
-            ("GREENROOM_RATE_LIMITS_USER_PER_SECOND", "0".to_owned()),
-            ("GREENROOM_DISTRIBUTED_ENABLED", "true".to_owned()),
-            ("GREENROOM_DISTRIBUTED_PREFIX", database.clone()),
-            ("GREENROOM_DISTRIBUTED_BUCKETS", "16".to_owned()),
-            ("GREENROOM_DISTRIBUTED_REDIS_URLS", format!("[\"{}\"]", variable("GREENROOM_TEST_REDIS_URL"))),
-            ("GREENROOM_DISTRIBUTED_KAFKA_BROKERS", variable("GREENROOM_TEST_KAFKA_BROKERS")),
-            ("GREENROOM_DISTRIBUTED_KAFKA_PARTITIONS", "6".to_owned()),
-            // A new prefix is recovered like one that has lost its data: not before nothing can be on its way any more.
-            ("GREENROOM_DISTRIBUTED_KAFKA_DELIVERY_TIMEOUT_MS", "2000".to_owned()),
-            ("GREENROOM_DISTRIBUTED_POSTGRES_URL", format!("{head}/{database}")),
-            ("GREENROOM_DISTRIBUTED_POSTGRES_CONNECTIONS_MAX", "4".to_owned()),
-        ];
-        Self { database, environment }
-    }
-
-    async fn host(&self, data: &TempDir) -> Server {
-        std::fs::write(data.path().join("dev-secret"), SECRET).unwrap();
-        let environment: Vec<(&str, &str)> = self.environment.iter().map(|(name, value)| (*name, &**value)).collect();
-        Server::start_with(data.path(), only(&["gift"]).path(), &environment).await
-    }
-
-    /// The database and what it made beside itself.
-    async fn close(self) {
-        let Self { database, .. } = self;
-        let mut admin = PgConnection::connect(&variable("GREENROOM_TEST_POSTGRES_URL")).await.unwrap();
-        let roles: Vec<String> = sqlx::query_scalar(
-            "SELECT rolname::text FROM pg_roles JOIN pg_database AS d \
-             ON starts_with(rolname, 'greenroom_' || d.oid || '_') WHERE datname = $1",
-        )
-        .bind(&database)
-        .fetch_all(&mut admin)
-        .await
-        .unwrap();
-        admin.execute(AssertSqlSafe(format!("DROP DATABASE {database} WITH (FORCE)"))).await.unwrap();
-        for role in roles {
-            admin.execute(AssertSqlSafe(format!("DROP ROLE \"{role}\""))).await.unwrap();
-        }
-        admin.close().await.unwrap();
-    }
+/// A host that lets everybody ask as often as they like.
+async fn host(site: &Site, data: &TempDir) -> Server {
+    site.host(data.path(), only(&["gift"]).path(), &[("GREENROOM_RATE_LIMITS_USER_PER_SECOND", "0")]).await
 }
 
 /// Asks again until the answer is a success: a new installation gives out no holds until its buckets have recovered.
@@ -115,7 +57,7 @@ async fn everywhere(hosts: &[&Server], wanted: StatusCode) {
 async fn three_hosts_serve_one_room() {
     let site = Site::open().await;
     let data = [TempDir::new().unwrap(), TempDir::new().unwrap(), TempDir::new().unwrap()];
-    let (a, b, c) = tokio::join!(site.host(&data[0]), site.host(&data[1]), site.host(&data[2]));
+    let (a, b, c) = tokio::join!(host(&site, &data[0]), host(&site, &data[1]), host(&site, &data[2]));
     let hosts = [&a, &b, &c];
     a.open_room(ROOM, &[STREAMER]).await;
     everywhere(&hosts, StatusCode::OK).await;
@@ -162,14 +104,13 @@ async fn three_hosts_serve_one_room() {
     }
     c.reconciles().await;
     [a, b, c].into_iter().for_each(Server::stop);
-    site.close().await;
 }
 
 #[tokio::test]
 async fn a_host_that_is_killed_takes_no_gift_with_it() {
     let site = Site::open().await;
     let data = [TempDir::new().unwrap(), TempDir::new().unwrap()];
-    let (killed, stays) = tokio::join!(site.host(&data[0]), site.host(&data[1]));
+    let (killed, stays) = tokio::join!(host(&site, &data[0]), host(&site, &data[1]));
     stays.open_room(ROOM, &[STREAMER]).await;
     everywhere(&[&killed, &stays], StatusCode::OK).await;
     money(&stays).await;
@@ -208,5 +149,34 @@ async fn a_host_that_is_killed_takes_no_gift_with_it() {
     }
     stays.reconciles().await;
     stays.stop();
+}
+
+#[tokio::test]
+async fn the_rate_of_a_user_holds_over_all_hosts() {
+    let mut site = Site::open().await;
+    for (name, value) in &mut site.environment {
+        if *name == "GREENROOM_RATE_LIMITS_USER_PER_SECOND" {
+            *value = "1".to_owned();
+        }
+    }
+    let data = [TempDir::new().unwrap(), TempDir::new().unwrap()];
+    let (a, b) = tokio::join!(site.host(&data[0]), site.host(&data[1]));
+    let (one, other) = (a.viewer(PAYERS[0]), b.viewer(PAYERS[0]));
+    let path = gifts(ROOM);
+    let begun = Instant::now();
+    loop {
+        // A host alone would let one request in a second through, and never sees more than that.
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        let (first, second) =
+            tokio::join!(one.call(Method::GET, &path, Value::Null), other.call(Method::GET, &path, Value::Null));
+        let mut refused = [first, second].into_iter().filter(|(status, _)| *status == StatusCode::TOO_MANY_REQUESTS);
+        if let Some((_, problem)) = refused.next() {
+            assert_eq!(problem["errCode"], 10_007);
+            assert!(refused.next().is_none(), "one of them may come");
+            break;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(60), "two requests at once are never too many");
+    }
+    [a, b].into_iter().for_each(Server::stop);
     site.close().await;
 }

@@ -1,0 +1,79 @@
+//! Real servers that the scenarios may kill. One set for all of them: a scenario has it to itself, and gets it whole.
+
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
+use greenroom_services::{Fsync, Own, Service};
+use tokio::sync::{Mutex, MutexGuard};
+
+/// Started by the scenario that needs them first. They end with this program.
+static SERVICES: LazyLock<Mutex<Services>> = LazyLock::new(|| Mutex::new(Services::default()));
+
+/// Where everything of this suite is kept, for those who look why it failed.
+pub fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/faults")
+}
+
+/// What runs. Each may be killed, restarted, wiped and paused: see [`Own`]. Calls block their thread, which no other task of a test needs.
+#[derive(Default)]
+pub struct Services {
+    redis: Option<Own>,
+    cluster: Option<Own>,
+    kafka: Option<Own>,
+    postgres: Option<Own>,
+}
+
+impl Services {
+    /// All that a scenario needs, running, for as long as it holds them: one scenario at a time.
+    pub async fn take(clustered: bool) -> MutexGuard<'static, Self> {
+        let mut services = SERVICES.lock().await;
+        services.heal(clustered);
+        services
+    }
+
+    /// Starts what does not run; what a scenario before has left paused goes on.
+    pub fn heal(&mut self, clustered: bool) {
+        let Self { redis, cluster, kafka, postgres } = self;
+        let cache = if clustered { (cluster, Service::RedisCluster) } else { (redis, Service::Redis) };
+        std::thread::scope(|scope| {
+            for (own, service) in [cache, (kafka, Service::Kafka), (postgres, Service::Postgres)] {
+                scope.spawn(move || run(own, service));
+            }
+        });
+    }
+
+    /// The single Redis.
+    pub fn redis(&mut self) -> &mut Own {
+        self.redis.as_mut().expect("this scenario is over Redis Cluster")
+    }
+
+    /// The Redis Cluster: three masters, and a replica of each.
+    pub fn cluster(&mut self) -> &mut Own {
+        self.cluster.as_mut().expect("this scenario is over a single Redis")
+    }
+
+    /// The broker.
+    pub fn kafka(&mut self) -> &mut Own {
+        self.kafka.as_mut().unwrap()
+    }
+
+    /// The database.
+    pub fn postgres(&mut self) -> &mut Own {
+        self.postgres.as_mut().unwrap()
+    }
+}
+
+fn run(own: &mut Option<Own>, service: Service) {
+    match own {
+        Some(own) => {
+            own.resume().unwrap();
+            own.restart().unwrap();
+        }
+        None => {
+            let folder = folder().join("services").join(service.variable().to_lowercase());
+            // What an earlier run of this suite left behind is of no use.
+            let _ = std::fs::remove_dir_all(&folder);
+            *own = Some(Own::start(service, &folder, Fsync::Everysec).unwrap());
+        }
+    }
+}
