@@ -7,6 +7,7 @@ use greenroom::adapters::redis::{Durability, Settings};
 use greenroom::domain::{Amount, EventId};
 use greenroom::ports::cache::{Cache, CachedAccount, CommitResult, Error, HoldResult, Write};
 use greenroom::ports::outbox::Outbox;
+use greenroom::ports::push_bus::PushBus as _;
 use redis::aio::MultiplexedConnection;
 
 use crate::fixture::*;
