@@ -42,6 +42,7 @@ impl From<cache::Error> for Error {
         match error {
             cache::Error::Full(what) => Error::Full(what),
             cache::Error::Unavailable(why) => Error::Unavailable(why),
+            cache::Error::Recovering => Error::Loading,
             cache::Error::WrongKind(key) => Error::Invalid(format!("key {key:?} holds another kind of value")),
         }
     }

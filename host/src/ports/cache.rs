@@ -20,6 +20,10 @@ pub enum Error {
     /// The cache does not answer; the step may or may not have been made. The same event id finds out.
     #[error("the cache is unavailable: {0}")]
     Unavailable(String),
+    /// The bucket has lost data and is not recovered yet; nothing was done. Worth a retry, but not by who holds up settling: recovering
+    /// waits for that.
+    #[error("the bucket is recovering")]
+    Recovering,
     /// The key holds another kind of value; nothing was done.
     #[error("key {0:?} holds another kind of value")]
     WrongKind(String),

@@ -61,7 +61,7 @@ impl RedisCache {
             }
             "check" => Ok(CommitResult::CheckFailed(answer.number().map_err(unavailable)?)),
             "full" => Err(Error::Full("the outbox")),
-            "recovering" => Err(Error::Unavailable("the bucket is recovering".into())),
+            "recovering" => Err(Error::Recovering),
             "limit" | "kind" => {
                 let key = answer.text().map_err(unavailable)?;
                 if kind == "kind" {

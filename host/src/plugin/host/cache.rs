@@ -204,6 +204,8 @@ impl From<port::Error> for Error {
     fn from(error: port::Error) -> Self {
         match error {
             port::Error::Full(_) => Error::Overloaded,
+            // No outage: the events of a batch go on to another try, so that settling passes what recovering waits for.
+            port::Error::Recovering => Error::Unavailable(port::Error::Recovering.to_string()),
             port::Error::Unavailable(cause) => Error::Unavailable(super::unavailable("the cache", &cause)),
             port::Error::WrongKind(key) => Error::WrongKind(key),
         }
