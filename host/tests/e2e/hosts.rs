@@ -153,14 +153,14 @@ async fn a_host_that_is_killed_takes_no_gift_with_it() {
 
 #[tokio::test]
 async fn the_rate_of_a_user_holds_over_all_hosts() {
-    let mut site = Site::open().await;
-    for (name, value) in &mut site.environment {
-        if *name == "GREENROOM_RATE_LIMITS_USER_PER_SECOND" {
-            *value = "1".to_owned();
-        }
-    }
+    let site = Site::open().await;
     let data = [TempDir::new().unwrap(), TempDir::new().unwrap()];
-    let (a, b) = tokio::join!(site.host(&data[0]), site.host(&data[1]));
+    let plugins = only(&["gift"]);
+    let environment = [("GREENROOM_RATE_LIMITS_USER_PER_SECOND", "1")];
+    let (a, b) = tokio::join!(
+        site.host(data[0].path(), plugins.path(), &environment),
+        site.host(data[1].path(), plugins.path(), &environment)
+    );
     let (one, other) = (a.viewer(PAYERS[0]), b.viewer(PAYERS[0]));
     let path = gifts(ROOM);
     let begun = Instant::now();
@@ -178,5 +178,4 @@ async fn the_rate_of_a_user_holds_over_all_hosts() {
         assert!(begun.elapsed() < Duration::from_secs(60), "two requests at once are never too many");
     }
     [a, b].into_iter().for_each(Server::stop);
-    site.close().await;
 }
