@@ -8,9 +8,9 @@ use greenroom::adapters::embedded::{LocalPushBus, SystemClock};
 use greenroom::adapters::kafka::KafkaQueue;
 use greenroom::adapters::postgres::Postgres;
 use greenroom::adapters::redis::{self, RedisOutbox};
+use greenroom::breaker::Breaker;
 use greenroom::domain::{Account, Amount, AssetType, EventId, RoomId, StreamId, UserId};
 use greenroom::ledger::{Credit, Ledger};
-use greenroom::breaker::Breaker;
 use greenroom::plugin::{
     ApiRequest, Bounds, Caller, Context, Occasion, Plugin, Registry, RoomInfo, Settings, StreamInfo,
     default_mintable_assets,
