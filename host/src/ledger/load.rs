@@ -7,6 +7,7 @@
 //! that is settled in between is either missing from them and in the balance, or, until its release, in both. The release then ends the
 //! lease or, if it comes after the fill, removes the hold; so nothing is left out, and nothing counts twice for longer than a settle takes.
 
+use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -22,16 +23,18 @@ pub(super) const TRIES_MAX: usize = 8;
 const LEASE_WAIT: Duration = Duration::from_millis(5);
 /// Loads that run at the same time in one process; accounts that share a turn wait for each other.
 const TURNS: usize = 256;
+/// Accounts of one turn that are known not to exist; more that ask at once may ask the database again.
+const ABSENT_MAX: usize = 16;
 
 /// One load at a time for each account in this process, so that a hot account asks the database once.
 pub(super) struct Turns {
-    turns: Vec<Mutex<Option<Absent>>>,
+    turns: Vec<Mutex<VecDeque<Absent>>>,
     hasher: RandomState,
     /// Counts up, to tell what came first.
     moments: AtomicU64,
 }
 
-/// The last account of a turn that was found not to exist, and the moment before the cache took that.
+/// An account that was found not to exist, and the moment before the cache took that.
 struct Absent {
     account: Account,
     moment: u64,
@@ -48,7 +51,7 @@ impl Default for Turns {
 }
 
 impl Turns {
-    fn of(&self, account: Account) -> Option<&Mutex<Option<Absent>>> {
+    fn of(&self, account: Account) -> Option<&Mutex<VecDeque<Absent>>> {
         let place = self.hasher.hash_one(account) % TURNS as u64;
         self.turns.get(usize::try_from(place).unwrap_or(0))
     }
@@ -64,9 +67,9 @@ impl Ledger {
     pub(super) async fn load(&self, account: Account) -> Result<bool, Error> {
         let Some(turn) = self.loading.of(account) else { return Err(Error::Loading) };
         let asked = self.loading.moment();
-        let mut last_absent = turn.lock().await;
+        let mut absent = turn.lock().await;
         // Somebody before us in this turn has answered us: had the account come to be before we asked, the cache would not have taken this.
-        if last_absent.as_ref().is_some_and(|absent| absent.account == account && absent.moment > asked) {
+        if absent.iter().any(|absent| absent.account == account && absent.moment > asked) {
             return Ok(false);
         }
         for _ in 0..TRIES_MAX {
@@ -83,7 +86,9 @@ impl Ledger {
             let moment = self.loading.moment();
             if self.cache.fill(account, lease, settled, &waiting).await? {
                 if settled.is_none() {
-                    *last_absent = Some(Absent { account, moment });
+                    absent.retain(|absent| absent.account != account);
+                    absent.push_front(Absent { account, moment });
+                    absent.truncate(ABSENT_MAX);
                 }
                 return Ok(settled.is_some());
             }

@@ -114,7 +114,7 @@ async fn without_its_epoch_a_bucket_refuses_until_it_has_recovered_and_then_load
     let known = HoldResult::Replayed(outcome, position);
     assert_eq!(cache.hold_now(hold_of(payer, "a", 30)).await.unwrap(), known, "what is known is known");
     let commit = commit_of(&new_shard("p"), Vec::new());
-    assert!(matches!(cache.commit(commit).await, Err(Error::Unavailable(_))));
+    assert!(matches!(cache.commit(commit).await, Err(Error::Recovering)));
     assert_eq!(cache.account(payer).await.unwrap(), None, "its balance may be too high");
     assert_eq!(cache.lease(payer).await.unwrap(), None, "the database does not know what is on its way");
     assert_eq!(cache.accounts().await.unwrap(), []);

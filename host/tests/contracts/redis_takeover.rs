@@ -39,7 +39,7 @@ async fn assert_closed(backend: &Backend, payer: Account) {
     assert_eq!(cache.lease(payer).await.unwrap(), None);
     let write = Write::Add { key: "n".into(), delta: 1, max: None, ttl_ms: None };
     let refused = cache.commit(commit_of(&new_shard("p"), vec![write.clone()])).await;
-    assert!(matches!(refused, Err(Error::Unavailable(_))), "{refused:?}");
+    assert!(matches!(refused, Err(Error::Recovering)), "{refused:?}");
 }
 
 /// What a relay does: it finds no epoch, carries what the outbox has, and sets one.
