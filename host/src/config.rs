@@ -3,6 +3,8 @@
 //! Every key is in `default.toml`, with its unit and its range. A key of the file that is not there is refused, and so is a variable
 //! `GREENROOM_…` that names none. What a key may be is said where it is read.
 
+#[cfg(test)]
+mod example_tests;
 mod layers;
 mod sections;
 
@@ -128,7 +130,7 @@ impl Config {
     }
 
     /// The keys that have a range: key, value, least, greatest.
-    fn ranges(&self) -> [(&'static str, u64, u64, u64); 28] {
+    fn ranges(&self) -> [(&'static str, u64, u64, u64); 29] {
         let (http, push, embedded, distributed) = (&self.http, &self.push, &self.embedded, &self.distributed);
         let any = u64::MAX;
         [
@@ -143,6 +145,7 @@ impl Config {
             ("push.websocket_requests_max", push.websocket_requests_max as u64, 1, any),
             ("plugins.instances_max", u64::from(self.plugins.instances_max), 1, 100_000),
             ("distributed.buckets", u64::from(distributed.buckets), 1, 16_384),
+            ("distributed.replicas", u64::from(distributed.replicas), 1, any),
             ("distributed.outbox_len_max", distributed.outbox_len_max, 1, any),
             ("distributed.queue_len_max", distributed.queue_len_max, 1, any),
             ("distributed.follow_ms", distributed.follow_ms, 10, 3_600_000),
@@ -188,6 +191,3 @@ impl Distributed {
 fn invalid(key: &str, fault: &str) -> Error {
     Error::Value { place: "configuration".into(), key: key.into(), fault: fault.into() }
 }
-
-#[cfg(test)]
-mod deployment;

@@ -28,7 +28,7 @@ impl Default for Settings {
     }
 }
 
-/// Less than a second of silence is no outage: a server that restarts is not worth the requests that would be refused.
+/// Less than half a second of silence is no outage: a server that restarts is not worth the requests that would be refused.
 const FAILING_MIN: Duration = Duration::from_millis(500);
 /// How long a circuit is open at first.
 const OPEN_MIN: Duration = Duration::from_millis(100);

@@ -166,8 +166,8 @@ impl Postgres {
         self.pools.load().plugins.clone()
     }
 
-    /// The one way out of this process. Ends a call that takes too long, whatever the server's own limits: a network that swallows packets says nothing. The
-    /// connections are then not to be trusted, and the driver would wait for them; others take their place.
+    /// The one way out of this process. Ends a call that takes too long, whatever the server's own limits: a network that swallows
+    /// packets says nothing. The connections are then not to be trusted, and the driver would wait for them; others take their place.
     async fn within<T, E: From<Error> + Refusal + std::fmt::Display>(
         &self,
         limit: Duration,

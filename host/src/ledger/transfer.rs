@@ -35,7 +35,8 @@ pub struct Transfer {
 }
 
 impl Ledger {
-    /// Holds the amount of a transfer; the host's own consumer settles it. The answer is not durable yet. Idempotent by (payer, event id).
+    /// Holds the amount of a transfer; the host's own consumer settles it. The answer is not durable
+    /// yet: the caller waits for its position with [`Ledger::durable`] before it tells anybody. Idempotent by (payer, event id).
     ///
     /// # Errors
     /// See [`Error`].

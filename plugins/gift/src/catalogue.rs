@@ -2,7 +2,8 @@
 //!
 //! Each instance remembers it and looks again after [`FRESH_MS`]. The look asks for a stamp, which hosts keep in memory until a gift is
 //! changed on any of them, so it hardly ever reaches the database; the rows are only read if something changed. Every process sees a
-//! change within a second, as a rule at once. If the database does not answer, the remembered catalogue goes on being used. A gift is never removed: what was sent must stay known.
+//! change within a second, as a rule at once. If the database does not answer, the remembered catalogue goes on being used. A gift is
+//! never removed: what was sent must stay known.
 
 mod seeds;
 

@@ -1,4 +1,4 @@
-//! A dead letter as a message of the topic `<prefix>dead-letters`: the event's own key and payload, and in headers what became of it.
+//! A dead letter as a message of the topic `<prefix>.dead-letters`: the event's own key and payload, and in headers what became of it.
 
 use rdkafka::message::{Header, OwnedHeaders};
 
