@@ -34,9 +34,14 @@ impl Manifest {
             }
         }
         for (index, statement) in self.remembered.iter().enumerate() {
-            if !self.statements.contains_key(statement) {
-                return fault(format!("remembered[{index}]"), format!("`{statement}` is none of `statements`"));
-            }
+            let remedy = match self.statements.get(statement) {
+                None => "is none of `statements`; add it there, or take it out here",
+                Some(sql) if has_parameters(sql) => {
+                    "has parameters, so its rows differ from call to call; take it out here"
+                }
+                Some(_) => continue,
+            };
+            return fault(format!("remembered[{index}]"), format!("`{statement}` {remedy}"));
         }
         if !self.config.is_object() {
             return fault("config".into(), "must be a JSON Schema, an object".into());
@@ -75,6 +80,12 @@ fn check_name(name: &str) -> Result<(), Fault> {
     Ok(())
 }
 
+/// Whether there is a `$1` outside of quotes.
+fn has_parameters(sql: &str) -> bool {
+    let is_parameter = |pair: &[u8]| matches!(pair, [b'$', digit] if digit.is_ascii_digit());
+    sql.split('\'').step_by(2).any(|unquoted| unquoted.as_bytes().windows(2).any(is_parameter))
+}
+
 fn is_word(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
@@ -90,4 +101,36 @@ fn is_segment(text: &str) -> bool {
 
 fn fault(field: String, fault: String) -> Result<(), Fault> {
     Err(Fault { field, fault })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn fault_of(remembered: &str) -> Option<String> {
+        let text = format!(
+            r#"
+            name = "shop"
+            version = "0.1.0"
+            description = "Sells."
+            remembered = ["{remembered}"]
+            [statements]
+            all = "SELECT id FROM shop WHERE price <> '$1'"
+            one = "SELECT id FROM shop WHERE price <> '$' AND id = $1"
+            "#
+        );
+        let manifest: Manifest = toml::from_str(&text).unwrap();
+        manifest.check().err().map(|fault| fault.to_string())
+    }
+
+    #[test]
+    fn only_a_statement_without_parameters_can_be_remembered() {
+        assert_eq!(fault_of("all"), None);
+        let fault = |text: &str| Some(format!("manifest field `remembered[0]`: {text}"));
+        let differs = "`one` has parameters, so its rows differ from call to call; take it out here";
+        assert_eq!(fault_of("one"), fault(differs));
+        let missing = "`none` is none of `statements`; add it there, or take it out here";
+        assert_eq!(fault_of("none"), fault(missing));
+    }
 }
