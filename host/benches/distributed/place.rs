@@ -1,5 +1,8 @@
 //! A place of its own in each service: a database, and a prefix for everything in Redis and Kafka.
 
+#[path = "../../tests/contracts/postgres/removal.rs"]
+mod removal;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +12,8 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection, Executor};
+
+use removal::remove_database;
 
 /// Event ids made less than six minutes after a bucket got its epoch are looked up in the database. What is measured is an
 /// installation that has run for longer.
@@ -102,19 +107,7 @@ impl Place {
 
     /// Removes it.
     pub async fn close(&self) {
-        let mut admin = PgConnection::connect(&variable("GREENROOM_TEST_POSTGRES_URL")).await.unwrap();
-        let roles: Vec<String> = sqlx::query_scalar(
-            "SELECT rolname::text FROM pg_roles JOIN pg_database AS d ON starts_with(rolname, 'greenroom_' || d.oid || '_') \
-             WHERE datname = $1",
-        )
-        .bind(&self.name)
-        .fetch_all(&mut admin)
-        .await
-        .unwrap();
-        admin.execute(AssertSqlSafe(format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name))).await.unwrap();
-        for role in roles {
-            admin.execute(AssertSqlSafe(format!("DROP ROLE \"{role}\""))).await.unwrap();
-        }
+        remove_database(&variable("GREENROOM_TEST_POSTGRES_URL"), &self.name).await;
         self.clear_redis().await;
         self.clear_kafka().await;
     }

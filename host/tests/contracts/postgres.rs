@@ -2,6 +2,7 @@
 
 mod doors;
 mod hosts;
+mod removal;
 mod sums;
 
 use std::sync::Arc;
@@ -9,6 +10,8 @@ use std::sync::Arc;
 use greenroom::adapters::postgres::{Postgres, Settings};
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection, Executor};
+
+use removal::remove_database;
 
 /// A database that is dropped with this.
 pub struct Opened {
@@ -59,28 +62,11 @@ impl Drop for Opened {
         // A runtime of its own: the test's may be the one that drops this.
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(remove(&name));
+            runtime.block_on(remove_database(&server(), &name));
         })
         .join()
         .unwrap();
     }
-}
-
-async fn remove(name: &str) {
-    let mut admin = PgConnection::connect(&server()).await.unwrap();
-    let roles: Vec<String> = sqlx::query_scalar(
-        "SELECT rolname::text FROM pg_roles JOIN pg_database AS d ON starts_with(rolname, 'greenroom_' || d.oid || '_') \
-         WHERE datname = $1",
-    )
-    .bind(name)
-    .fetch_all(&mut admin)
-    .await
-    .unwrap();
-    admin.execute(AssertSqlSafe(format!("DROP DATABASE {name} WITH (FORCE)"))).await.unwrap();
-    for role in roles {
-        admin.execute(AssertSqlSafe(format!("DROP ROLE \"{role}\""))).await.unwrap();
-    }
-    admin.close().await.unwrap();
 }
 
 pub fn server() -> String {

@@ -2,6 +2,9 @@
 //!
 //! All of it is removed with the site. The servers themselves are lent: tests run side by side on them.
 
+#[path = "../contracts/postgres/removal.rs"]
+mod removal;
+
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -16,6 +19,7 @@ use tempfile::TempDir;
 
 use super::support::{GOLD, Server, only};
 use crate::MODE;
+use removal::remove_database;
 
 /// Which backends the suite runs over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -190,7 +194,7 @@ impl Drop for Site {
         let removed = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
-                drop_database(&name).await;
+                remove_database(&variable("GREENROOM_TEST_POSTGRES_URL"), &name).await;
                 forget_in_redis(&name).await;
                 drop_topics(&name).await;
             });
@@ -199,24 +203,6 @@ impl Drop for Site {
         // A test that fails has said why already.
         assert!(removed.is_ok() || std::thread::panicking(), "the site was not removed");
     }
-}
-
-/// The database and the roles that it made.
-async fn drop_database(name: &str) {
-    let mut admin = admin().await;
-    let roles: Vec<String> = sqlx::query_scalar(
-        "SELECT rolname::text FROM pg_roles JOIN pg_database AS d ON starts_with(rolname, 'greenroom_' || d.oid || '_') \
-         WHERE datname = $1",
-    )
-    .bind(name)
-    .fetch_all(&mut admin)
-    .await
-    .unwrap();
-    admin.execute(AssertSqlSafe(format!("DROP DATABASE {name} WITH (FORCE)"))).await.unwrap();
-    for role in roles {
-        admin.execute(AssertSqlSafe(format!("DROP ROLE \"{role}\""))).await.unwrap();
-    }
-    admin.close().await.unwrap();
 }
 
 async fn forget_in_redis(prefix: &str) {
