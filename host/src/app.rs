@@ -28,6 +28,7 @@ use crate::timer::Timers;
 
 use backends::Backends;
 
+pub use backends::SETTLE_LANES;
 pub use error::Error;
 pub use secret::secret;
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use greenroom::adapters::embedded::SystemClock;
+use greenroom::app::SETTLE_LANES;
 use greenroom::ports::outbox::Outbox;
 use greenroom::ports::queue::Queue;
 use greenroom::relay::{self, Relay};
@@ -15,8 +16,6 @@ use crate::books;
 use crate::house::{Goal, Row, argument};
 use crate::place::Place;
 use crate::stage::{Stage, until};
-
-const LANES: usize = 4;
 
 pub async fn measure(place: &Place) {
     let gifts = argument("gifts", 80_000);
@@ -85,7 +84,7 @@ async fn settled(stage: &Stage, gifts: usize, is_hot: bool) -> f64 {
         deliveries: stage.db.clone(),
         clock: Arc::new(SystemClock),
         ladder: Ladder::new(vec![Duration::from_secs(1)]),
-        lanes: LANES,
+        lanes: SETTLE_LANES,
     };
     let task = tokio::spawn(settle.run(stop.clone()));
     // Kafka does not say while a group's coordinator is being found.

@@ -22,6 +22,7 @@ use crate::ports::push_bus::PushBus;
 use crate::ports::queue::Queue;
 use crate::ports::rate_limit::RateLimit;
 use distributed::Distributed;
+pub use distributed::SETTLE_LANES;
 
 /// The backends, open.
 pub(super) struct Backends {
@@ -72,7 +73,7 @@ impl Backends {
     pub(super) fn settle_lanes(&self) -> usize {
         match &self.kind {
             Kind::Embedded(_) => 1,
-            Kind::Distributed(_) => distributed::SETTLE_LANES,
+            Kind::Distributed(_) => SETTLE_LANES,
         }
     }
 

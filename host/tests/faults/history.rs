@@ -1,4 +1,6 @@
 //! Recording what clients do and see, in Jepsen's format: EDN, one operation a line.
+//!
+//! It shares nothing with the checker's reading of that format, on purpose: a mistake in one of them shows, rather than cancels out.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

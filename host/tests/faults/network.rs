@@ -23,34 +23,20 @@ const SERVICES: [(&str, To); 3] = [
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_network_that_loses_what_one_host_says_to_one_service_after_the_other_loses_nothing() {
-    let world = World::open(Setup::new("network_drops").proxied()).await;
-    for (service, to) in SERVICES {
-        world.load.answered(60).await;
-        to(world.network(0)).drop_all();
+    one_service_after_the_other("network_drops", Proxy::drop_all, async |world, service| {
         assert!(probe::circuit(&world.hosts[0], service, "open").await, "the circuit of {service} never opened");
-        others_go_on(&world).await;
-        to(world.network(0)).pass();
-        assert!(probe::circuit(&world.hosts[0], service, "closed").await, "the circuit of {service} never closed");
-    }
-    world.load.answered(60).await;
-    let outcome = world.finish().await;
-    assert_eq!(outcome.dead_letters, Vec::<String>::new());
+        others_go_on(world).await;
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_network_that_cuts_one_host_off_from_one_service_after_the_other_loses_nothing() {
-    let world = World::open(Setup::new("network_cut").proxied()).await;
-    for (service, to) in SERVICES {
-        world.load.answered(60).await;
-        to(world.network(0)).cut();
-        others_go_on(&world).await;
+    one_service_after_the_other("network_cut", Proxy::cut, async |world, _| {
+        others_go_on(world).await;
         tokio::time::sleep(AWAY).await;
-        to(world.network(0)).pass();
-        assert!(probe::circuit(&world.hosts[0], service, "closed").await, "the circuit of {service} never closed");
-    }
-    world.load.answered(60).await;
-    let outcome = world.finish().await;
-    assert_eq!(outcome.dead_letters, Vec::<String>::new());
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -60,6 +46,21 @@ async fn a_network_that_is_slow_for_one_host_loses_nothing() {
         to(world.network(0)).delay(SLOW);
         world.load.answered(60).await;
         to(world.network(0)).pass();
+    }
+    world.load.answered(60).await;
+    let outcome = world.finish().await;
+    assert_eq!(outcome.dead_letters, Vec::<String>::new());
+}
+
+/// Brings a fault between one host and each service in turn, for as long as `meanwhile` takes.
+async fn one_service_after_the_other(scenario: &'static str, fault: fn(&Proxy), meanwhile: impl AsyncFn(&World, &str)) {
+    let world = World::open(Setup::new(scenario).proxied()).await;
+    for (service, to) in SERVICES {
+        world.load.answered(60).await;
+        fault(to(world.network(0)));
+        meanwhile(&world, service).await;
+        to(world.network(0)).pass();
+        assert!(probe::circuit(&world.hosts[0], service, "closed").await, "the circuit of {service} never closed");
     }
     world.load.answered(60).await;
     let outcome = world.finish().await;

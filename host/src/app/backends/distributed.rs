@@ -23,7 +23,7 @@ const PUBLISH_MARGIN: Duration = Duration::from_secs(2);
 const REPLICAS_WAIT: Duration = Duration::from_secs(1);
 
 /// Batches of one plugin that a process settles at once: while one waits for PostgreSQL's disk, others are prepared or released.
-pub(super) const SETTLE_LANES: usize = 4;
+pub const SETTLE_LANES: usize = 4;
 
 /// What has to be asked and closed.
 pub(super) struct Distributed {
