@@ -162,10 +162,12 @@ impl KafkaQueue {
 
     /// Everything that passes is bounded in time by itself, so that nothing of a publish that is given up is still on its way.
     async fn guarded<T>(&self, call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        self.guard().call(Duration::MAX, call, |error| matches!(error, Error::Full)).await.map_err(|fault| match fault {
-            Fault::Call(error) => error,
-            fault => Error::Unavailable(fault.to_string()),
-        })
+        self.guard().call(Duration::MAX, call, |error| matches!(error, Error::Full)).await.map_err(
+            |fault| match fault {
+                Fault::Call(error) => error,
+                fault => Error::Unavailable(fault.to_string()),
+            },
+        )
     }
 
     /// The consumer of a group in this process, if it has one.

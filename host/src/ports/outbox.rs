@@ -85,7 +85,7 @@ pub trait Outbox: Send + Sync {
 
     /// Says that a relay is there, for so long from now on, and answers how many are, this one included: their fair share of the buckets
     /// follows from it. A time of zero says that it goes.
-    async fn announce(&self, relay: &str, ttl: Duration) -> Result<u32, Unavailable>;
+    async fn heartbeat(&self, relay: &str, ttl: Duration) -> Result<u32, Unavailable>;
 
     /// How many entries wait in all buckets.
     async fn backlog(&self) -> Result<u64, Unavailable>;

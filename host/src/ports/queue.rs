@@ -69,10 +69,8 @@ pub trait Queue: Send + Sync {
     async fn is_past(&self, mark: &mut Mark) -> Result<bool, Error>;
 
     /// Tells whoever reads the queue from outside of events that were set aside, at least once. The table of dead letters stays the
-    /// truth. A queue that nobody outside can read has nobody to tell.
-    async fn tell_dead(&self, _letters: &[DeadLetter]) -> Result<(), Error> {
-        Ok(())
-    }
+    /// truth.
+    async fn tell_dead(&self, letters: &[DeadLetter]) -> Result<(), Error>;
 
     /// How many events each group has not committed yet.
     async fn lag(&self) -> Result<BTreeMap<String, u64>, Error>;

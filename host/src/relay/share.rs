@@ -31,8 +31,8 @@ pub(super) struct Share {
     /// This relay's name among the others.
     name: String,
     relays: u32,
-    /// Whether the cache did not answer the last time.
-    is_silent: bool,
+    /// Whether the log says already that the cache does not answer.
+    is_told: bool,
     carrying: HashMap<u32, Carrying>,
     /// Where the next look for free buckets starts; hosts start at different ones.
     next: u32,
@@ -48,7 +48,7 @@ impl Share {
         let name = uuid::Uuid::new_v4();
         let buckets = shared.relay.outbox.buckets().max(1);
         let next = name.as_fields().0 % buckets;
-        Self { shared, tasks, name: name.to_string(), relays: 1, is_silent: false, carrying: HashMap::new(), next }
+        Self { shared, tasks, name: name.to_string(), relays: 1, is_told: false, carrying: HashMap::new(), next }
     }
 
     /// Renews every lease, and lets go of those that were lost.
@@ -82,14 +82,14 @@ impl Share {
     pub async fn balance(&mut self) {
         let outbox = Arc::clone(&self.shared.relay.outbox);
         let ttl = self.shared.relay.settings.lease_ttl;
-        match self.ask(outbox.announce(&self.name, ttl)).await {
+        match self.ask(outbox.heartbeat(&self.name, ttl)).await {
             Ok(relays) => {
                 self.relays = relays.max(1);
-                self.is_silent = false;
+                self.is_told = false;
             }
             Err(error) => {
-                if !std::mem::replace(&mut self.is_silent, true) {
-                    tracing::warn!(%error, "the relay is not announced, and leases are not renewed; will try again");
+                if !std::mem::replace(&mut self.is_told, true) {
+                    tracing::warn!(%error, "the relay's heartbeat is not taken, and leases are not renewed; will try again");
                 }
                 return;
             }
@@ -154,7 +154,7 @@ impl Share {
     pub async fn give_back_all(&mut self) {
         let all = self.carrying.drain().map(|(_, carrying)| give_back(Arc::clone(&self.shared), carrying));
         join_all(all.collect::<Vec<_>>()).await;
-        let gone = self.ask(self.shared.relay.outbox.announce(&self.name, Duration::ZERO)).await;
+        let gone = self.ask(self.shared.relay.outbox.heartbeat(&self.name, Duration::ZERO)).await;
         if let Err(error) = gone {
             tracing::debug!(%error, "the others will see after a while that this relay is gone");
         }

@@ -21,12 +21,17 @@ const OURS_FOR: Duration = Duration::from_secs(60);
 
 /// Tells until it is told to stop. One task in a process.
 pub(super) async fn run(settle: &Settle, shutdown: CancellationToken) {
-    let mut wait = LOOK_EVERY;
+    let (mut wait, mut is_told) = (LOOK_EVERY, false);
     while shutdown.run_until_cancelled(tokio::time::sleep(wait)).await.is_some() {
         wait = match some(settle).await {
-            Ok(()) => LOOK_EVERY,
+            Ok(()) => {
+                is_told = false;
+                LOOK_EVERY
+            }
             Err(error) => {
-                tracing::warn!(%error, "dead letters cannot be told of now; the table has them");
+                if !std::mem::replace(&mut is_told, true) {
+                    tracing::warn!(%error, "dead letters cannot be told of now; the table has them");
+                }
                 (wait * 2).min(LOOK_EVERY_MAX)
             }
         };
@@ -36,11 +41,15 @@ pub(super) async fn run(settle: &Settle, shutdown: CancellationToken) {
 async fn some(settle: &Settle) -> Result<(), String> {
     let now_ms = settle.clock.now_ms();
     let until_ms = now_ms.saturating_add(u64::try_from(OURS_FOR.as_millis()).unwrap_or(u64::MAX));
-    let letters = settle.deliveries.untold(now_ms, until_ms, LETTERS_MAX).await.map_err(|error| error.to_string())?;
+    let letters = settle
+        .deliveries
+        .unpublished_dead_letters(now_ms, until_ms, LETTERS_MAX)
+        .await
+        .map_err(|error| error.to_string())?;
     if letters.is_empty() {
         return Ok(());
     }
     settle.queue.tell_dead(&letters).await.map_err(|error| error.to_string())?;
     let ids: Vec<i64> = letters.iter().map(|letter| letter.id).collect();
-    settle.deliveries.told(&ids).await.map_err(|error| error.to_string())
+    settle.deliveries.dead_letters_published(&ids).await.map_err(|error| error.to_string())
 }

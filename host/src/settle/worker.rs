@@ -48,13 +48,13 @@ impl Worker {
     /// Works until it is told to stop; a batch that was begun is finished first, unless it cannot be.
     pub async fn run(mut self, shutdown: CancellationToken) {
         let mut retries_looked_for = Instant::now();
-        let (mut is_told, mut is_cut_off) = (false, false);
+        let (mut is_retry_told, mut is_poll_told) = (false, false);
         while !shutdown.is_cancelled() {
             if retries_looked_for.elapsed() >= RETRIES_EVERY {
                 retries_looked_for = Instant::now();
                 match self.try_again(&shutdown).await {
-                    Ok(()) => is_told = false,
-                    Err(error) if !std::mem::replace(&mut is_told, true) => {
+                    Ok(()) => is_retry_told = false,
+                    Err(error) if !std::mem::replace(&mut is_retry_told, true) => {
                         tracing::warn!(group = %self.group, %error, "cannot try events again now");
                     }
                     Err(_) => {}
@@ -68,11 +68,11 @@ impl Worker {
                 // Nothing may come because the queue is away.
                 Ok(polled) if polled.is_empty() => {}
                 Ok(polled) => {
-                    is_cut_off = false;
+                    is_poll_told = false;
                     self.settle_polled(polled, &shutdown).await;
                 }
                 Err(error) => {
-                    if !std::mem::replace(&mut is_cut_off, true) {
+                    if !std::mem::replace(&mut is_poll_told, true) {
                         tracing::warn!(group = %self.group, %error, "cannot read the queue; will try again");
                     }
                     pause(BACKEND_WAIT, &shutdown).await;

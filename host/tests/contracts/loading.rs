@@ -115,10 +115,10 @@ impl Deliveries for Asked {
     async fn dead_letter(&self, _: i64) -> Result<Option<DeadLetter>, db::Error> {
         unreachable!()
     }
-    async fn untold(&self, _: u64, _: u64, _: usize) -> Result<Vec<DeadLetter>, db::Error> {
+    async fn unpublished_dead_letters(&self, _: u64, _: u64, _: usize) -> Result<Vec<DeadLetter>, db::Error> {
         unreachable!()
     }
-    async fn told(&self, _: &[i64]) -> Result<(), db::Error> {
+    async fn dead_letters_published(&self, _: &[i64]) -> Result<(), db::Error> {
         unreachable!()
     }
     async fn replay(&self, _: i64, _: u64) -> Result<bool, db::Error> {

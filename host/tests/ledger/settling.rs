@@ -122,11 +122,16 @@ impl Deliveries for Faulty {
     async fn dead_letter(&self, id: i64) -> Result<Option<DeadLetter>, db::Error> {
         self.db.dead_letter(id).await
     }
-    async fn untold(&self, now_ms: u64, until_ms: u64, limit: usize) -> Result<Vec<DeadLetter>, db::Error> {
-        self.db.untold(now_ms, until_ms, limit).await
+    async fn unpublished_dead_letters(
+        &self,
+        now_ms: u64,
+        until_ms: u64,
+        limit: usize,
+    ) -> Result<Vec<DeadLetter>, db::Error> {
+        self.db.unpublished_dead_letters(now_ms, until_ms, limit).await
     }
-    async fn told(&self, ids: &[i64]) -> Result<(), db::Error> {
-        self.db.told(ids).await
+    async fn dead_letters_published(&self, ids: &[i64]) -> Result<(), db::Error> {
+        self.db.dead_letters_published(ids).await
     }
     async fn replay(&self, id: i64, now_ms: u64) -> Result<bool, db::Error> {
         self.db.replay(id, now_ms).await
@@ -278,11 +283,14 @@ async fn a_topic_of_dead_letters_that_is_away_holds_nothing_up_and_is_told_of_ea
     // Who had them has not told them; another process has its turn when theirs is over.
     let late = SystemClock.now_ms() + 120_000;
     let ids: Vec<i64> = letters(&house).await.iter().map(|letter| letter.id).collect();
-    let untold = house.db.untold(late, 0, 10).await.unwrap();
+    let untold = house.db.unpublished_dead_letters(late, 0, 10).await.unwrap();
     assert_eq!(untold.iter().map(|letter| letter.id).collect::<Vec<_>>(), ids);
     let settling = Settling::start(&house, &dir, 0, 0).await;
     until("both are told of", async || *settling.told.lock().unwrap() == ids).await;
-    until("that is remembered", async || house.db.untold(u64::MAX >> 1, 0, 10).await.unwrap().is_empty()).await;
+    until("that is remembered", async || {
+        house.db.unpublished_dead_letters(u64::MAX >> 1, 0, 10).await.unwrap().is_empty()
+    })
+    .await;
     settling.stop().await;
     house.close().await;
 }

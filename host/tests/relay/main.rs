@@ -157,13 +157,13 @@ fn hosts_share_the_buckets_fairly_and_one_that_stops_gives_them_back_at_once() {
     wait_until("each has half", || show.cache.held_by("anna") == 4 && show.cache.held_by("bert") == 4);
     show.hold(0..20);
     bert.stop();
-    assert_eq!((show.cache.held_by("bert"), show.cache.announced()), (0, 1));
+    assert_eq!((show.cache.held_by("bert"), show.cache.relays()), (0, 1));
     wait_until("anna has all", || show.cache.held_by("anna") == 8);
     show.hold(20..40);
     wait_until("all is carried", || show.cache.waiting() == 0);
     show.check(40);
     anna.stop();
-    assert!(!show.cache.is_held() && show.cache.announced() == 0);
+    assert!(!show.cache.is_held() && show.cache.relays() == 0);
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use bytes::Bytes;
 use greenroom::domain::{Account, Amount, AssetType, ContentDigest, Event, EventId, Held, Outcome, UserId};
+use greenroom::ports::db::DeadLetter;
 use greenroom::ports::outbox::{BucketLease, EntryId, Outbox, Page, Unavailable};
 use greenroom::ports::queue::{self, Consumer, Mark, Queue};
 use parking_lot::Mutex;
@@ -114,7 +115,7 @@ impl Cache {
         self.holders.lock().iter().any(|holder| holder.held.is_some())
     }
 
-    pub(crate) fn announced(&self) -> usize {
+    pub(crate) fn relays(&self) -> usize {
         self.relays.lock().len()
     }
 
@@ -235,7 +236,7 @@ impl Outbox for View {
         Ok(true)
     }
 
-    async fn announce(&self, relay: &str, ttl: Duration) -> Result<u32, Unavailable> {
+    async fn heartbeat(&self, relay: &str, ttl: Duration) -> Result<u32, Unavailable> {
         self.reach_leases()?;
         let mut relays = self.cache.relays.lock();
         let now = Instant::now();
@@ -311,6 +312,10 @@ impl Queue for Publisher {
 
     async fn pending(&self) -> Result<Vec<Arc<Event>>, queue::Error> {
         Ok(Vec::new())
+    }
+
+    async fn tell_dead(&self, _: &[DeadLetter]) -> Result<(), queue::Error> {
+        Err(queue::Error::Unavailable("nobody is told here".into()))
     }
 
     async fn lag(&self) -> Result<BTreeMap<String, u64>, queue::Error> {

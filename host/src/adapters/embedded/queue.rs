@@ -20,6 +20,7 @@ use super::journal::{Journal, Refused};
 use super::record::{self, EventRecord, Record};
 use crate::domain::Event;
 use crate::ports::cache::Position;
+use crate::ports::db::DeadLetter;
 use crate::ports::queue::{Consumer, Delivery, Error, Mark, Offsets, Queue};
 
 /// The queue of the embedded mode. Made by [`super::open`].
@@ -137,6 +138,11 @@ impl Queue for EmbeddedQueue {
             mark.0.clear();
         }
         Ok(is_past)
+    }
+
+    /// Nobody outside of this process can read the queue, so there is nobody to tell.
+    async fn tell_dead(&self, _letters: &[DeadLetter]) -> Result<(), Error> {
+        Ok(())
     }
 
     async fn lag(&self) -> Result<BTreeMap<String, u64>, Error> {

@@ -31,14 +31,14 @@ impl ClientContext for Logged {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        told(&error, reason);
+        log_error(&error, reason);
     }
 }
 
 impl ConsumerContext for Logged {}
 
 /// An error that librdkafka tells of. It does so for every connection that is refused; the circuit and the consumers tell of it once.
-pub(super) fn told(error: &KafkaError, reason: &str) {
+pub(super) fn log_error(error: &KafkaError, reason: &str) {
     match error.rdkafka_error_code() {
         Some(
             RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::AllBrokersDown | RDKafkaErrorCode::Resolve,

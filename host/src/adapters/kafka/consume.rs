@@ -23,7 +23,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::client::{Config, blocking, log, ms, told, unavailable};
+use super::client::{Config, blocking, log, log_error, ms, unavailable};
 use super::names::{Place, of_place_number, place_number, topic_number};
 use super::subscription::{self, Subscription};
 use super::wire;
@@ -57,7 +57,7 @@ impl ClientContext for Following {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        told(&error, reason);
+        log_error(&error, reason);
     }
 }
 

@@ -47,8 +47,8 @@ impl Topics {
         missing.iter().try_for_each(|topic| check(topic))?;
         let names: Vec<String> = missing.iter().map(|topic| self.config.names.topic(topic)).collect();
         let there = self.all().await?;
-        let absent: Vec<&String> = names.iter().filter(|name| !there.contains_key(*name)).collect();
-        self.create(&absent).await?;
+        let absent = names.iter().filter(|name| !there.contains_key(*name)).map(String::as_str);
+        self.create(&absent.collect::<Vec<_>>()).await?;
         self.await_all(&names).await?;
         self.known.lock().extend(missing);
         Ok(())
@@ -56,12 +56,12 @@ impl Topics {
 
     /// Makes a topic that Greenroom itself never reads, by its name in Kafka. That it is known everywhere is not waited for: the producer
     /// does.
-    pub async fn make_for_outside(&self, name: &String) -> Result<(), Error> {
+    pub async fn make_for_outside(&self, name: &str) -> Result<(), Error> {
         if self.known.lock().contains(name) {
             return Ok(());
         }
         self.create(&[name]).await?;
-        self.known.lock().insert(name.clone());
+        self.known.lock().insert(name.to_owned());
         Ok(())
     }
 
@@ -70,7 +70,7 @@ impl Topics {
         self.known.lock().clear();
     }
 
-    async fn create(&self, names: &[&String]) -> Result<(), Error> {
+    async fn create(&self, names: &[&str]) -> Result<(), Error> {
         if names.is_empty() {
             return Ok(());
         }

@@ -119,7 +119,12 @@ impl Deliveries for Postgres {
         .await
     }
 
-    async fn untold(&self, now_ms: u64, until_ms: u64, limit: usize) -> Result<Vec<DeadLetter>, Error> {
+    async fn unpublished_dead_letters(
+        &self,
+        now_ms: u64,
+        until_ms: u64,
+        limit: usize,
+    ) -> Result<Vec<DeadLetter>, Error> {
         self.within(self.settings.call_timeout, async move {
             let sql = format!(
                 "UPDATE dead_letter SET tell_at = $2 WHERE id IN \
@@ -141,7 +146,7 @@ impl Deliveries for Postgres {
         .await
     }
 
-    async fn told(&self, ids: &[i64]) -> Result<(), Error> {
+    async fn dead_letters_published(&self, ids: &[i64]) -> Result<(), Error> {
         self.within(self.settings.call_timeout, async move {
             let told = sqlx::query("UPDATE dead_letter SET tell_at = NULL WHERE id = ANY($1)").bind(ids);
             told.execute(&self.pool()).await.map(drop).map_err(error::of)

@@ -16,7 +16,7 @@ use super::durability::Steps;
 use super::event::{decode, entry_id};
 use super::keys::{BucketKeys, Keys};
 use super::reply::{Reply, parse, text};
-use super::scripts::{ANNOUNCE, Call, PAGE, RELAY_LEASE, RELAY_STEP};
+use super::scripts::{Call, HEARTBEAT, PAGE, RELAY_LEASE, RELAY_STEP};
 use super::server::Server;
 use crate::ports::outbox::{BucketLease, EntryId, Outbox, Page, Unavailable};
 
@@ -63,7 +63,7 @@ impl RedisOutbox {
     }
 }
 
-fn told(EntryId((ms, number)): &EntryId) -> String {
+fn id_text(EntryId((ms, number)): &EntryId) -> String {
     format!("{ms}-{number}")
 }
 
@@ -100,7 +100,7 @@ impl Outbox for RedisOutbox {
     ) -> Result<Page, Unavailable> {
         let keys = self.keys.of_bucket(lease.bucket);
         self.steps.read(lease.bucket);
-        let from = after.map_or_else(|| "-".into(), |after| format!("({}", told(after)));
+        let from = after.map_or_else(|| "-".into(), |after| format!("({}", id_text(after)));
         let deadline = Instant::now() + wait;
         let mut pause = LOOK_MIN;
         loop {
@@ -125,7 +125,7 @@ impl Outbox for RedisOutbox {
     async fn remove(&self, lease: BucketLease, up_to: &EntryId) -> Result<bool, Unavailable> {
         let EntryId((ms, number)) = up_to;
         let kept = EntryId(number.checked_add(1).map_or((ms.saturating_add(1), 0), |number| (*ms, number)));
-        Ok(self.step(lease, "remove", told(&kept)).await? != 0)
+        Ok(self.step(lease, "remove", id_text(&kept)).await? != 0)
     }
 
     async fn drop_epoch(&self, lease: BucketLease) -> Result<(), Unavailable> {
@@ -145,8 +145,8 @@ impl Outbox for RedisOutbox {
         }
     }
 
-    async fn announce(&self, relay: &str, ttl: Duration) -> Result<u32, Unavailable> {
-        let call = Call::new(&ANNOUNCE, &[&self.keys.relays()]).arg(relay).arg(millis(ttl));
+    async fn heartbeat(&self, relay: &str, ttl: Duration) -> Result<u32, Unavailable> {
+        let call = Call::new(&HEARTBEAT, &[&self.keys.relays()]).arg(relay).arg(millis(ttl));
         self.server.run(call).await.and_then(|count| parse(&text(count)?)).map_err(Unavailable)
     }
 

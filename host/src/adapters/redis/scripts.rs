@@ -63,7 +63,7 @@ scripts! {
     KEYS = "key_space" "keys";
     TOP = "top";
     RANK = "key_space" "rank";
-    ANNOUNCE = "announce";
+    HEARTBEAT = "heartbeat";
     RELAY_LEASE = "int64" "relay_lease";
     RELAY_STEP = "int64" "epoch" "relay_step";
     PAGE = "epoch" "page";

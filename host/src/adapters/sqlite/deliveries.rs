@@ -95,7 +95,12 @@ impl Deliveries for Sqlite {
         row.as_ref().map(read_dead_letter).transpose()
     }
 
-    async fn untold(&self, now_ms: u64, until_ms: u64, limit: usize) -> Result<Vec<DeadLetter>, Error> {
+    async fn unpublished_dead_letters(
+        &self,
+        now_ms: u64,
+        until_ms: u64,
+        limit: usize,
+    ) -> Result<Vec<DeadLetter>, Error> {
         // Nearly always there are none, and then nobody who writes has to wait.
         let any: bool = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM dead_letter WHERE tell_at <= ?)")
             .bind(signed(now_ms)?)
@@ -123,7 +128,7 @@ impl Deliveries for Sqlite {
         Ok(in_order(letters))
     }
 
-    async fn told(&self, ids: &[i64]) -> Result<(), Error> {
+    async fn dead_letters_published(&self, ids: &[i64]) -> Result<(), Error> {
         let mut tx = self.write().await?;
         sqlx::query("UPDATE dead_letter SET tell_at = NULL WHERE id IN (SELECT value FROM json_each(?))")
             .bind(serde_json::json!(ids).to_string())

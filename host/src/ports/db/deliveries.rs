@@ -73,11 +73,16 @@ pub trait Deliveries: Send + Sync {
     async fn dead_letter(&self, id: i64) -> Result<Option<DeadLetter>, Error>;
 
     /// Dead letters that the queue's readers outside were not told of yet, oldest first, at most `limit`. Each is given to one caller
-    /// until `until_ms`; if it is not [told](Deliveries::told) by then, it is given out again.
-    async fn untold(&self, now_ms: u64, until_ms: u64, limit: usize) -> Result<Vec<DeadLetter>, Error>;
+    /// until `until_ms`; if it is not [published](Deliveries::dead_letters_published) by then, it is given out again.
+    async fn unpublished_dead_letters(
+        &self,
+        now_ms: u64,
+        until_ms: u64,
+        limit: usize,
+    ) -> Result<Vec<DeadLetter>, Error>;
 
     /// Remembers that these were told.
-    async fn told(&self, ids: &[i64]) -> Result<(), Error>;
+    async fn dead_letters_published(&self, ids: &[i64]) -> Result<(), Error>;
 
     /// Turns a dead letter back into a retry that is due now. False if there is none of that id.
     async fn replay(&self, id: i64, now_ms: u64) -> Result<bool, Error>;

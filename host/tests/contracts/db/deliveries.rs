@@ -93,16 +93,24 @@ pub async fn dead_letters_are_told_by_one_at_a_time_until_they_were_told(db: &dy
     let ids = |letters: Vec<DeadLetter>| letters.iter().map(|letter| letter.id).collect::<Vec<_>>();
     db.set_aside(vec![], vec![dead("e1", 1), dead("e2", 2), dead("e3", 3)]).await.unwrap();
     let all = ids(db.dead_letters(0, 10).await.unwrap());
-    let first = db.untold(1_000, 2_000, 2).await.unwrap();
+    let first = db.unpublished_dead_letters(1_000, 2_000, 2).await.unwrap();
     assert_eq!((&first[0].event, first[0].offset, first[0].attempts), (&event("e1"), 1, 5));
     assert_eq!(ids(first), all[..2]);
-    assert_eq!(ids(db.untold(1_000, 2_000, 2).await.unwrap()), all[2..], "the others are in somebody's hands");
-    db.told(&all[..1]).await.unwrap();
-    assert_eq!(ids(db.untold(1_999, 3_000, 9).await.unwrap()), [0i64; 0]);
-    assert_eq!(ids(db.untold(2_000, 3_000, 9).await.unwrap()), all[1..], "who had them has not told them in time");
-    db.told(&all).await.unwrap();
+    assert_eq!(
+        ids(db.unpublished_dead_letters(1_000, 2_000, 2).await.unwrap()),
+        all[2..],
+        "the others are in somebody's hands"
+    );
+    db.dead_letters_published(&all[..1]).await.unwrap();
+    assert_eq!(ids(db.unpublished_dead_letters(1_999, 3_000, 9).await.unwrap()), [0i64; 0]);
+    assert_eq!(
+        ids(db.unpublished_dead_letters(2_000, 3_000, 9).await.unwrap()),
+        all[1..],
+        "who had them has not told them in time"
+    );
+    db.dead_letters_published(&all).await.unwrap();
     db.set_aside(vec![], vec![dead("e1", 1)]).await.unwrap();
-    assert_eq!(ids(db.untold(9_000, 9_001, 9).await.unwrap()), [0i64; 0], "it was told");
+    assert_eq!(ids(db.unpublished_dead_letters(9_000, 9_001, 9).await.unwrap()), [0i64; 0], "it was told");
 }
 
 pub async fn an_event_comes_back_as_it_was(db: &dyn Deliveries) {
