@@ -36,6 +36,11 @@ pub async fn measure(place: &Place) {
     let hot = settled(&stage, gifts / 2, true).await;
     relaying.cancel();
     relay.await.unwrap();
+    print([uniform, hot], [one, two], [own_one, own_two]);
+}
+
+/// All in gifts or events a second. The limits are those of a plain statement, and of the adapter's own, on one connection and on two.
+fn print([uniform, hot]: [f64; 2], [one, two]: [f64; 2], [own_one, own_two]: [f64; 2]) {
     let row = |name, figure, limit: f64, goal, contains| {
         Row { name, figure, unit: "/s", limit: Some(limit), ratio: Some(figure / limit), goal, contains }.print();
     };

@@ -11,6 +11,7 @@ use crate::site::Site;
 use crate::support::{Client, GOLD, ROOM, STREAMER, Server, event_id, gift, gifts, only};
 
 const PAYERS: [i64; 6] = [1001, 1002, 1003, 1004, 1005, 1006];
+const ROUNDS: usize = 10;
 
 /// A host that lets everybody ask as often as they like.
 async fn host(site: &Site, data: &TempDir) -> Server {
@@ -53,6 +54,26 @@ async fn everywhere(hosts: &[&Server], wanted: StatusCode) {
     }
 }
 
+/// In each round every payer sends one gift, over two of three hosts at once. The gifts' ids, in order for each payer.
+async fn send_each_over_two(hosts: &[&Server; 3]) -> HashMap<i64, Vec<String>> {
+    let mut sent: HashMap<i64, Vec<String>> = HashMap::new();
+    for round in 0..ROUNDS {
+        for (number, payer) in PAYERS.into_iter().enumerate() {
+            let id = event_id();
+            let body = gift(&id, 1);
+            let (first, second) =
+                (hosts[(round + number) % 3].viewer(payer), hosts[(round + number + 1) % 3].viewer(payer));
+            let path = gifts(ROOM);
+            let (one, other) =
+                tokio::join!(first.ok(Method::POST, &path, body.clone()), second.ok(Method::POST, &path, body));
+            assert_eq!(one["balance"], other["balance"]);
+            assert_ne!(one["replayed"], other["replayed"]);
+            sent.entry(payer).or_default().push(id);
+        }
+    }
+    sent
+}
+
 #[tokio::test]
 async fn three_hosts_serve_one_room() {
     let site = Site::open().await;
@@ -67,26 +88,10 @@ async fn three_hosts_serve_one_room() {
     for host in hosts {
         streams.push(host.viewer(9).events(ROOM, None).await);
     }
-    let rounds = 10;
-    let mut sent: HashMap<i64, Vec<String>> = HashMap::new();
-    for round in 0..rounds {
-        for (number, payer) in PAYERS.into_iter().enumerate() {
-            let id = event_id();
-            let body = gift(&id, 1);
-            let (first, second) =
-                (hosts[(round + number) % 3].viewer(payer), hosts[(round + number + 1) % 3].viewer(payer));
-            let path = gifts(ROOM);
-            // The same gift over two hosts at once.
-            let (one, other) =
-                tokio::join!(first.ok(Method::POST, &path, body.clone()), second.ok(Method::POST, &path, body));
-            assert_eq!(one["balance"], other["balance"]);
-            assert_ne!(one["replayed"], other["replayed"]);
-            sent.entry(payer).or_default().push(id);
-        }
-    }
+    let sent = send_each_over_two(&hosts).await;
     for stream in &mut streams {
         let mut seen: HashMap<i64, Vec<String>> = HashMap::new();
-        for _ in 0..rounds * PAYERS.len() {
+        for _ in 0..ROUNDS * PAYERS.len() {
             let gift = stream.next_of("gift.sent").await;
             let payer = gift["fromUserId"].as_str().unwrap().parse().unwrap();
             seen.entry(payer).or_default().push(gift["eventId"].as_str().unwrap().to_owned());
@@ -100,10 +105,21 @@ async fn three_hosts_serve_one_room() {
 
     b.settled(&PAYERS).await;
     for payer in PAYERS {
-        assert_eq!(c.balance(payer, GOLD).await, 10_000 - 10 * (rounds as i64 + 1));
+        assert_eq!(c.balance(payer, GOLD).await, 10_000 - 10 * (ROUNDS as i64 + 1));
     }
     c.reconciles().await;
     [a, b, c].into_iter().for_each(Server::stop);
+}
+
+/// The ids of the gifts that were answered, and of the one that was not.
+async fn send_until_killed(client: &Client) -> (Vec<String>, String) {
+    let mut answered = Vec::new();
+    let mut last = event_id();
+    while let Ok((StatusCode::OK, _)) = client.try_call(Method::POST, &gifts(ROOM), gift(&last, 1)).await {
+        answered.push(last);
+        last = event_id();
+    }
+    (answered, last)
 }
 
 #[tokio::test]
@@ -118,13 +134,8 @@ async fn a_host_that_is_killed_takes_no_gift_with_it() {
     let clients: Vec<(i64, Client)> = PAYERS.into_iter().map(|payer| (payer, killed.viewer(payer))).collect();
     let sending = clients.into_iter().map(|(payer, client)| {
         tokio::spawn(async move {
-            let mut answered = Vec::new();
-            let mut last = event_id();
-            while let Ok((StatusCode::OK, _)) = client.try_call(Method::POST, &gifts(ROOM), gift(&last, 1)).await {
-                answered.push(last);
-                last = event_id();
-            }
-            (payer, answered, last)
+            let (answered, unanswered) = send_until_killed(&client).await;
+            (payer, answered, unanswered)
         })
     });
     let sending: Vec<_> = sending.collect();

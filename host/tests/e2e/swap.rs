@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use greenroom_manifest::{embed, extract};
 use reqwest::{Method, StatusCode};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
 
 use super::site::{Mode, Site};
-use super::support::{GOLD, ROOM, STREAMER, event_id, gift, gifts, only};
+use super::support::{Client, GOLD, ROOM, STREAMER, event_id, gift, gifts, only};
 use crate::MODE;
 
 const SWAPS: usize = 50;
@@ -36,28 +38,8 @@ async fn fifty_upgrades_and_rollbacks_under_load_fail_no_request() {
         clients.push(server.viewer(viewer));
     }
 
-    let stop = tokio_util::sync::CancellationToken::new();
-    let load = tokio::spawn({
-        let stop = stop.clone();
-        async move {
-            let mut every = tokio::time::interval(Duration::from_micros(1_000_000 / PER_SECOND));
-            every.set_missed_tick_behavior(MissedTickBehavior::Burst);
-            let mut requests = Vec::new();
-            let places = Arc::new(Semaphore::new(IN_FLIGHT_MAX));
-            for client in clients.into_iter().cycle() {
-                every.tick().await;
-                if stop.is_cancelled() {
-                    break;
-                }
-                let place = places.clone().acquire_owned().await.unwrap();
-                requests.push(tokio::spawn(async move {
-                    let _place = place;
-                    client.call(Method::POST, &gifts(ROOM), gift(&event_id(), 1)).await
-                }));
-            }
-            requests
-        }
-    });
+    let stop = CancellationToken::new();
+    let load = tokio::spawn(send_until(stop.clone(), clients));
 
     let begun = Instant::now();
     let operator = server.operator();
@@ -84,6 +66,26 @@ async fn fifty_upgrades_and_rollbacks_under_load_fail_no_request() {
     assert_eq!(received, sent * 10);
     server.reconciles().await;
     server.stop();
+}
+
+/// Sends gifts at a steady rate until it is stopped. The answers of all of them, of which some are still to come.
+async fn send_until(stop: CancellationToken, clients: Vec<Client>) -> Vec<JoinHandle<(StatusCode, Value)>> {
+    let mut every = tokio::time::interval(Duration::from_micros(1_000_000 / PER_SECOND));
+    every.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    let mut requests = Vec::new();
+    let places = Arc::new(Semaphore::new(IN_FLIGHT_MAX));
+    for client in clients.into_iter().cycle() {
+        every.tick().await;
+        if stop.is_cancelled() {
+            break;
+        }
+        let place = places.clone().acquire_owned().await.unwrap();
+        requests.push(tokio::spawn(async move {
+            let _place = place;
+            client.call(Method::POST, &gifts(ROOM), gift(&event_id(), 1)).await
+        }));
+    }
+    requests
 }
 
 /// Adds the gift plugin to the folder a second time, as the version after it, and returns both versions.

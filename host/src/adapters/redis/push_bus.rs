@@ -21,11 +21,11 @@ use redis::{ProtocolVersion, PushInfo, PushKind, RedisError, Value};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
-use self::sender::{Link, Parcel, Sender};
+use self::sender::{Parcel, Sender};
 use super::super::embedded::stable_hash;
 use super::super::guard::Guard;
 use super::Settings;
-use super::server::{self, within};
+use super::server::{self, Link, within};
 use crate::domain::{PushMessage, RoomId};
 use crate::ports::push_bus::{PushBus, Unavailable};
 

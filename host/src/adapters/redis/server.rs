@@ -39,8 +39,9 @@ pub(super) struct Server {
     guard: Arc<Guard>,
 }
 
+/// The connections to one server, or to the nodes of a cluster; each is made again by itself.
 #[derive(Clone)]
-enum Link {
+pub(super) enum Link {
     Single(ConnectionManager),
     Cluster(ClusterConnection),
 }

@@ -8,25 +8,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::try_join_all;
-use redis::aio::ConnectionManager;
-use redis::cluster_async::ClusterConnection;
 use redis::{Cmd, RedisError};
 use tokio::sync::{mpsc, oneshot};
 
 use super::super::super::guard::Guard;
-use super::super::server::guarded;
+use super::super::server::{Link, guarded};
 use crate::domain::PushMessage;
 use crate::ports::push_bus::Unavailable;
 
 /// Callers in line; then others wait before it.
 const WAITING_MAX: usize = 1_024;
-
-/// Over what it is sent.
-#[derive(Clone)]
-pub(super) enum Link {
-    Single(ConnectionManager),
-    Cluster(ClusterConnection),
-}
 
 /// What one caller publishes.
 pub(super) struct Parcel {
