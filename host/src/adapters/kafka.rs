@@ -36,7 +36,7 @@ use self::consume::{KafkaConsumer, Member};
 use self::names::Names;
 use self::produce::Publisher;
 use self::topics::Topics;
-use super::guard::{self, Fault, Guard};
+use super::guard::{self, Guard};
 use crate::domain::Event;
 use crate::ports::db::DeadLetter;
 use crate::ports::queue::{Consumer, Error, Mark, Queue};
@@ -162,12 +162,15 @@ impl KafkaQueue {
 
     /// Everything that passes is bounded in time by itself, so that nothing of a publish that is given up is still on its way.
     async fn guarded<T>(&self, call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        self.guard().call(Duration::MAX, call, |error| matches!(error, Error::Full)).await.map_err(
-            |fault| match fault {
-                Fault::Call(error) => error,
-                fault => Error::Unavailable(fault.to_string()),
-            },
-        )
+        let pass = self.guard().enter().map_err(|open| Error::Unavailable(open.to_string()))?;
+        let result = call.await;
+        match &result {
+            Ok(_) => pass.succeeded(),
+            // The producer's own buffer is full, be it for an outage or for a rush: that alone says nothing of the brokers.
+            Err(Error::Full) => drop(pass),
+            Err(error) => pass.failed(error),
+        }
+        result
     }
 
     /// The consumer of a group in this process, if it has one.
