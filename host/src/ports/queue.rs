@@ -74,6 +74,10 @@ pub trait Queue: Send + Sync {
         Ok(())
     }
 
+    /// How many events the groups they belong to (the topic up to its first dot) have not committed yet. Those who only listen do not
+    /// count.
+    async fn backlog(&self) -> Result<u64, Error>;
+
     /// How many events each group has not committed yet.
     async fn lag(&self) -> Result<BTreeMap<String, u64>, Error>;
 }
