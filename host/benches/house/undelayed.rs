@@ -5,9 +5,10 @@ use std::sync::{Arc, OnceLock};
 use async_trait::async_trait;
 use bytes::Bytes;
 use greenroom::adapters::embedded::EmbeddedCache;
-use greenroom::domain::{Account, Amount, ContentDigest, Event, EventId, Outcome, UserId};
+use greenroom::domain::{Account, Amount, Event, EventId, UserId};
 use greenroom::ports::cache::{
-    Cache, CachedAccount, Commit, CommitResult, Epoch, Error, Hold, HoldResult, Lease, Position, Ranked, Settled, Shard,
+    Cache, CachedAccount, Commit, CommitResult, Epoch, Error, Hold, HoldResult, Lease, Position, Ranked, Remembered,
+    Settled, Shard,
 };
 use parking_lot::Mutex;
 
@@ -47,8 +48,8 @@ impl Cache for Undelayed {
     async fn hold(&self, hold: Hold, epoch: Epoch) -> Result<HoldResult, Error> {
         self.inner().hold(hold, epoch).await
     }
-    async fn outcome(&self, u: UserId, e: &EventId) -> Result<Option<(ContentDigest, Outcome, Position)>, Error> {
-        self.inner().outcome(u, e).await
+    async fn outcome(&self, payer: Account, event_id: &EventId) -> Result<Remembered, Error> {
+        self.inner().outcome(payer, event_id).await
     }
     async fn account(&self, account: Account) -> Result<Option<CachedAccount>, Error> {
         self.inner().account(account).await

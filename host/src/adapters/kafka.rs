@@ -28,6 +28,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -35,11 +36,15 @@ use self::client::{Config, blocking};
 use self::consume::{KafkaConsumer, Member};
 use self::names::Names;
 use self::produce::Publisher;
+use self::subscription::Counted;
 use self::topics::Topics;
 use super::guard::{self, Guard};
 use crate::domain::Event;
 use crate::ports::db::DeadLetter;
 use crate::ports::queue::{Consumer, Error, Mark, Queue};
+
+/// How long making topics may take before a publish; what is left of the bound is the delivery time-out's.
+const MAKE_MAX: Duration = Duration::from_secs(1);
 
 /// Where the brokers are, what the topics are made with, and what bounds the clients.
 #[derive(Debug, Clone)]
@@ -196,7 +201,12 @@ impl KafkaQueue {
 impl Queue for KafkaQueue {
     async fn publish(&self, events: Vec<Event>) -> Result<(), Error> {
         self.guarded(async {
+            let begun = Instant::now();
             self.topics.make(events.iter().map(|event| &*event.topic)).await?;
+            // Whoever publishes counts on the delivery time-out from now on; it begins only below.
+            if begun.elapsed() > MAKE_MAX {
+                return Err(Error::Unavailable("making topics took too long; try again".into()));
+            }
             let published = self.publisher.publish(&events).await;
             if let Err(Error::Unavailable(_)) = &published {
                 // A topic may have been removed by somebody; the next publish makes it again.
@@ -272,11 +282,21 @@ impl Queue for KafkaQueue {
         told
     }
 
+    async fn backlog(&self) -> Result<u64, Error> {
+        self.guarded(async {
+            let all = self.topics.all().await?;
+            let config = Arc::clone(&self.config);
+            let lags = blocking(move || subscription::lag(&config, &all, Counted::Own)).await?;
+            Ok(lags.into_values().fold(0, u64::saturating_add))
+        })
+        .await
+    }
+
     async fn lag(&self) -> Result<BTreeMap<String, u64>, Error> {
         self.guarded(async {
             let all = self.topics.all().await?;
             let config = Arc::clone(&self.config);
-            blocking(move || subscription::lag(&config, &all)).await
+            blocking(move || subscription::lag(&config, &all, Counted::All)).await
         })
         .await
     }

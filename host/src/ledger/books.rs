@@ -9,7 +9,7 @@ use std::future::ready;
 use futures::stream::{self, StreamExt};
 
 use crate::domain::{Account, Amount, ContentDigest, Entry, Event, EventId, Outcome, Overflow, Part, Posting, UserId};
-use crate::ports::cache::Settled;
+use crate::ports::cache::{Remembered, Settled};
 use crate::ports::db::{self, PostResult};
 
 use super::{Balance, Error, Kind, Ledger};
@@ -101,12 +101,12 @@ impl Ledger {
     /// # Errors
     /// `Invalid` if nobody knows the event; else only what is worth a retry.
     pub async fn void(&self, payer: Account, event_id: &EventId) -> Result<Voided, Error> {
-        let (digest, outcome) = match self.cache.outcome(payer.user_id, event_id).await? {
-            Some((digest, outcome, position)) => {
+        let (digest, outcome) = match self.cache.outcome(payer, event_id).await? {
+            Remembered::Known(digest, outcome, position) => {
                 self.cache.durable(position).await?;
                 (digest, Some(outcome))
             }
-            None => match self.db.event(payer.user_id, event_id).await? {
+            Remembered::Unknown | Remembered::Miss => match self.db.event(payer.user_id, event_id).await? {
                 Some(event) => (event.digest, event.outcome),
                 None => self.set_aside(payer, event_id).await?,
             },

@@ -2,7 +2,7 @@
 
 use super::{Answer, Error, Kind, Ledger, load};
 use crate::domain::{Account, ContentDigest, EventId, UserId};
-use crate::ports::cache::{Epoch, Hold, HoldResult, Position};
+use crate::ports::cache::{Epoch, Hold, HoldResult, Position, Remembered};
 
 /// How far a client's clock may be ahead of ours before its `UUIDv7` is no longer trusted to tell when the event was made. Less than the
 /// five minutes that a cache believes, because the cache may look at the clock a little earlier than we do.
@@ -66,13 +66,22 @@ impl Ledger {
         event_id: &EventId,
         digest: ContentDigest,
     ) -> Result<Option<Answer>, Error> {
-        match self.cache.outcome(payer.user_id, event_id).await? {
-            Some((known, outcome, position)) if known == digest => {
-                Ok(Some(Answer { outcome, replayed: true, position }))
+        for _ in 0..load::TRIES_MAX {
+            match self.cache.outcome(payer, event_id).await? {
+                Remembered::Known(known, outcome, position) if known == digest => {
+                    return Ok(Some(Answer { outcome, replayed: true, position }));
+                }
+                Remembered::Known(..) => return Err(Error::Reused(event_id.clone())),
+                Remembered::Unknown => return self.posted(payer.user_id, event_id, digest).await,
+                Remembered::Miss => {
+                    let posted = self.posted(payer.user_id, event_id, digest).await?;
+                    if posted.is_some() || !self.load(payer).await? {
+                        return Ok(posted);
+                    }
+                }
             }
-            Some(_) => Err(Error::Reused(event_id.clone())),
-            None => self.posted(payer.user_id, event_id, digest).await,
         }
+        Err(Error::Loading)
     }
 
     /// Looks into the database for an event whose outcome the cache may have forgotten. Events whose own id says that they were made

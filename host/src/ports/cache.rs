@@ -137,6 +137,17 @@ pub enum HoldResult {
     OtherEpoch,
 }
 
+/// What is remembered of an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Remembered {
+    /// Its content and what it was answered with. The position is that of the first time.
+    Known(ContentDigest, Outcome, Position),
+    /// Nothing: if it was ever held, the database knows it.
+    Unknown,
+    /// Nothing, and the account is not cached, so it may have been set aside: load the account, then ask again.
+    Miss,
+}
+
 /// The right to fill an absent account, taken before the database is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lease(pub u64);
@@ -276,12 +287,9 @@ pub trait Cache: Send + Sync {
     /// Returns once the step with this position, and everything before it in its bucket, would survive a crash. Safe to cancel.
     async fn durable(&self, position: Position) -> Result<(), Error>;
 
-    /// The outcome that the cache remembers for an event, with its digest.
-    async fn outcome(
-        &self,
-        payer: UserId,
-        event_id: &EventId,
-    ) -> Result<Option<(ContentDigest, Outcome, Position)>, Error>;
+    /// What the cache remembers of an event. An event that is still on its way is never unknown: while the bucket is being recovered the
+    /// answer is `Recovering`, and what was set aside is known once the account is cached.
+    async fn outcome(&self, payer: Account, event_id: &EventId) -> Result<Remembered, Error>;
 
     /// The account, or none if it is not cached. An account remembered as not existing counts as not cached.
     async fn account(&self, account: Account) -> Result<Option<CachedAccount>, Error>;

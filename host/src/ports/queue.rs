@@ -72,6 +72,10 @@ pub trait Queue: Send + Sync {
     /// truth.
     async fn tell_dead(&self, letters: &[DeadLetter]) -> Result<(), Error>;
 
+    /// How many events the groups they belong to (the topic up to its first dot) have not committed yet. Those who only listen do not
+    /// count.
+    async fn backlog(&self) -> Result<u64, Error>;
+
     /// How many events each group has not committed yet.
     async fn lag(&self) -> Result<BTreeMap<String, u64>, Error>;
 }

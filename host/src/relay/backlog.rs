@@ -11,15 +11,28 @@ use super::Shared;
 /// How often to look, in times of renewing leases: asking costs the queue some questions for each group, and what is published in between
 /// may go beyond the bound.
 const LOOK_EVERY: u32 = 5;
+/// Looks without an answer after which what was known no longer counts: a part of the queue may be away for longer than the rest is full.
+const UNKNOWN_MAX: u32 = 5;
 
-/// Looks now and then whether more waits than may. One task of a relay. While the queue does not answer, what was known stands.
+/// Looks now and then whether more waits than may. One task of a relay. While the queue does not answer, what was known
+/// stands for some looks.
 pub(super) async fn watch(shared: Arc<Shared>, stop: CancellationToken) {
     let _ = stop
         .run_until_cancelled(async {
+            let mut unknown = 0_u32;
             loop {
-                match shared.relay.queue.lag().await {
-                    Ok(lag) => look(&shared, lag.values().fold(0, |sum: u64, each| sum.saturating_add(*each))),
-                    Err(error) => tracing::debug!(%error, "it is not known how much waits in the queue"),
+                match shared.relay.queue.backlog().await {
+                    Ok(waiting) => {
+                        unknown = 0;
+                        look(&shared, waiting);
+                    }
+                    Err(error) => {
+                        unknown += 1;
+                        tracing::debug!(%error, "it is not known how much waits in the queue");
+                    }
+                }
+                if unknown == UNKNOWN_MAX && shared.is_queue_full.swap(false, Ordering::Relaxed) {
+                    tracing::warn!("it is not known how far settling is behind: events are published again");
                 }
                 sleep(shared.relay.settings.renew_every * LOOK_EVERY).await;
             }

@@ -139,7 +139,8 @@ impl Carrier {
         if !self.held.stands() {
             return Ok(());
         }
-        if self.shared.is_queue_full.load(Ordering::Relaxed) {
+        // What a bucket has that is being recovered grows no more, and must get out for that to end.
+        if self.recovery.is_none() && self.shared.is_queue_full.load(Ordering::Relaxed) {
             return Err(queue::Error::Full.into());
         }
         self.shared.relay.queue.publish(events).await?;

@@ -18,6 +18,8 @@ const BATCH_MAX: usize = 1_000;
 const LANE_LEN_MIN: usize = 100;
 /// How long to wait for the first event of a batch.
 const POLL_WAIT: Duration = Duration::from_millis(250);
+/// Bytes of a dead letter's reason; what is longer is cut.
+const REASON_BYTES_MAX: usize = 1_000;
 /// How often tries that are due are looked for.
 const RETRIES_EVERY: Duration = Duration::from_millis(500);
 /// How long to wait after a backend did not answer.
@@ -237,7 +239,8 @@ impl Worker {
         }
     }
 
-    fn dead_letter(&self, tried: &Tried, reason: String) -> DeadLetter {
+    fn dead_letter(&self, tried: &Tried, mut reason: String) -> DeadLetter {
+        reason.truncate(reason.floor_char_boundary(REASON_BYTES_MAX));
         DeadLetter {
             id: 0,
             group: self.group.clone(),

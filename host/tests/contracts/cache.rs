@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use greenroom::domain::{Amount, ContentDigest};
-use greenroom::ports::cache::{Cache, CounterAdd, Error, HoldResult, Write};
+use greenroom::ports::cache::{Cache, CounterAdd, Error, HoldResult, Remembered, Write};
 
 use crate::fixture::*;
 use crate::key_space::commit_of;
@@ -21,9 +21,10 @@ pub(crate) async fn a_hold_reserves_and_a_repetition_gets_the_same_answer(cache:
     // The price has changed meanwhile; what was asked for has not.
     let again = cache.hold_now(hold_of(payer, "a", 99)).await.unwrap();
     assert_eq!(again, HoldResult::Replayed(outcome.clone(), position));
-    let known = cache.outcome(payer.user_id, &event_id("a")).await.unwrap().unwrap();
-    assert_eq!(known, (hold_of(payer, "a", 1).digest, outcome, position));
-    assert_eq!(cache.outcome(new_account().user_id, &event_id("a")).await.unwrap(), None);
+    let known = cache.outcome(payer, &event_id("a")).await.unwrap();
+    assert_eq!(known, Remembered::Known(hold_of(payer, "a", 1).digest, outcome, position));
+    let stranger = cache.outcome(new_account(), &event_id("a")).await.unwrap();
+    assert!(matches!(stranger, Remembered::Unknown | Remembered::Miss), "{stranger:?}");
     assert_eq!(cache.account(payer).await.unwrap().unwrap().held, Amount(80));
     cache.durable(position).await.unwrap();
 }
@@ -56,7 +57,7 @@ pub(crate) async fn answers_come_in_order_of_precedence(cache: &dyn Cache) {
     assert_eq!(cache.hold_now(hold.clone()).await.unwrap(), HoldResult::LimitReached(0));
     hold.counters.clear();
     assert_eq!(cache.hold_now(hold.clone()).await.unwrap(), HoldResult::Insufficient(Amount(40)));
-    assert_eq!(cache.outcome(payer.user_id, &hold.event_id).await.unwrap(), None);
+    assert_eq!(cache.outcome(payer, &hold.event_id).await.unwrap(), Remembered::Unknown);
     hold.amount = Amount(40);
     held(cache, hold.clone()).await;
     // Known comes before everything: nothing is left, and the counter would refuse.
@@ -145,8 +146,9 @@ pub(crate) async fn events_that_wait_are_open_holds_of_an_account_that_is_loaded
     assert_eq!(too_much, HoldResult::Insufficient(Amount(70)));
 
     let outcome = events[1].held.as_ref().unwrap().outcome.clone();
-    let (digest, known, position) = cache.outcome(payer.user_id, &event_id("b")).await.unwrap().unwrap();
-    assert_eq!((digest, &known), (hold_of(payer, "b", 30).digest, &outcome));
+    let known = cache.outcome(payer, &event_id("b")).await.unwrap();
+    let Remembered::Known(digest, told, position) = known else { panic!("{known:?}") };
+    assert_eq!((digest, &told), (hold_of(payer, "b", 30).digest, &outcome));
     assert_eq!(cache.hold_now(hold_of(payer, "b", 30)).await.unwrap(), HoldResult::Replayed(outcome, position));
     cache.durable(position).await.unwrap();
     for _ in 0..2 {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use greenroom::adapters::embedded::{self, Embedded, Error, Settings};
 use greenroom::domain::{Account, Amount, AssetType, EventId, UserId};
-use greenroom::ports::cache::{self, Cache, CommitResult, HoldResult, Write};
+use greenroom::ports::cache::{self, Cache, CommitResult, HoldResult, Remembered, Write};
 use greenroom::ports::queue::{self, Queue};
 
 use crate::fixture::*;
@@ -262,13 +262,15 @@ async fn old_outcomes_make_room_and_it_is_known_since_when_they_are_complete() {
         }
     }
     for open in ["0", "1", "2"] {
-        assert!(embedded.cache.outcome(payer.user_id, &event_id(open)).await.unwrap().is_some(), "{open} is open");
+        let known = embedded.cache.outcome(payer, &event_id(open)).await.unwrap();
+        assert!(matches!(known, Remembered::Known(..)), "{open} is open");
     }
-    assert_eq!(embedded.cache.outcome(payer.user_id, &event_id("3")).await.unwrap(), None);
+    assert_eq!(embedded.cache.outcome(payer, &event_id("3")).await.unwrap(), Remembered::Unknown);
     let complete_since = embedded.cache.epoch(payer.user_id).await.unwrap().complete_since_ms;
     assert!(complete_since > since_open + 1_003);
     for number in 3..8u64 {
-        let known = embedded.cache.outcome(payer.user_id, &event_id(&number.to_string())).await.unwrap().is_some();
+        let known = embedded.cache.outcome(payer, &event_id(&number.to_string())).await.unwrap();
+        let known = matches!(known, Remembered::Known(..));
         assert!(
             known || since_open + 1_000 + number < complete_since,
             "{number} is neither known nor said to be missing"
@@ -362,7 +364,8 @@ async fn the_outcome_of_an_open_hold_is_known_after_a_restart_however_few_are_re
     let waiting: Vec<_> = ["f", "g", "h"].iter().map(|id| paid("gift.sent", payer, id, 1)).collect();
     embedded.recover(&waiting);
     for id in ["a", "b", "c", "d", "e", "f", "g", "h"] {
-        assert!(embedded.cache.outcome(payer.user_id, &event_id(id)).await.unwrap().is_some(), "{id}");
+        let known = embedded.cache.outcome(payer, &event_id(id)).await.unwrap();
+        assert!(matches!(known, Remembered::Known(..)), "{id}");
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use greenroom::adapters::redis::{Durability, Settings};
 use greenroom::domain::Amount;
-use greenroom::ports::cache::{Cache, Commit, CommitResult, Epoch, Error, HoldResult, Position};
+use greenroom::ports::cache::{Cache, Commit, CommitResult, Epoch, Error, HoldResult, Position, Remembered};
 use greenroom::ports::outbox::{EntryId, Outbox};
 
 use crate::fixture::*;
@@ -113,6 +113,9 @@ async fn without_its_epoch_a_bucket_refuses_until_it_has_recovered_and_then_load
     assert_eq!(cache.hold_now(hold_of(payer, "b", 1)).await.unwrap(), HoldResult::Recovering);
     let known = HoldResult::Replayed(outcome, position);
     assert_eq!(cache.hold_now(hold_of(payer, "a", 30)).await.unwrap(), known, "what is known is known");
+    assert!(matches!(cache.outcome(payer, &event_id("a")).await.unwrap(), Remembered::Known(..)));
+    let lost = cache.outcome(payer, &event_id("lost")).await;
+    assert!(matches!(lost, Err(Error::Recovering)), "it may be on its way: {lost:?}");
     let commit = commit_of(&new_shard("p"), Vec::new());
     assert!(matches!(cache.commit(commit).await, Err(Error::Recovering)));
     assert_eq!(cache.account(payer).await.unwrap(), None, "its balance may be too high");
@@ -124,6 +127,7 @@ async fn without_its_epoch_a_bucket_refuses_until_it_has_recovered_and_then_load
     assert!(outbox.set_epoch(lease, "of another server").await.is_err(), "the recovery was seen to elsewhere");
     assert!(outbox.set_epoch(lease, &page.history).await.unwrap());
     assert_eq!(cache.hold_now(hold_of(payer, "b", 1)).await.unwrap(), HoldResult::Miss);
+    assert_eq!(cache.outcome(payer, &event_id("b")).await.unwrap(), Remembered::Miss, "it may be set aside");
     fill(&**cache, payer, 70, 2).await;
     assert_eq!(cache.hold_now(hold_of(payer, "b", 71)).await.unwrap(), HoldResult::Insufficient(Amount(70)));
 }

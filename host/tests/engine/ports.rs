@@ -9,11 +9,12 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use greenroom::adapters::embedded::{self, Embedded, EmbeddedCache, SystemClock};
 use greenroom::adapters::sqlite::Sqlite;
-use greenroom::domain::{Account, Amount, ContentDigest, Event, EventId, Outcome, PushMessage, UserId};
+use greenroom::domain::{Account, Amount, Event, EventId, PushMessage, UserId};
 use greenroom::ledger::Ledger;
 use greenroom::plugin::{Bounds, Registry, Settings, default_mintable_assets};
 use greenroom::ports::cache::{
-    Cache, CachedAccount, Commit, CommitResult, Epoch, Error, Hold, HoldResult, Lease, Position, Ranked, Settled, Shard,
+    Cache, CachedAccount, Commit, CommitResult, Epoch, Error, Hold, HoldResult, Lease, Position, Ranked, Remembered,
+    Settled, Shard,
 };
 use greenroom::ports::push_bus::{PushBus, Unavailable};
 use greenroom::timer::Timers;
@@ -127,11 +128,7 @@ impl Cache for Watched {
     async fn hold(&self, hold: Hold, epoch: Epoch) -> Result<HoldResult, Error> {
         self.cache.hold(hold, epoch).await
     }
-    async fn outcome(
-        &self,
-        payer: UserId,
-        event_id: &EventId,
-    ) -> Result<Option<(ContentDigest, Outcome, Position)>, Error> {
+    async fn outcome(&self, payer: Account, event_id: &EventId) -> Result<Remembered, Error> {
         self.cache.outcome(payer, event_id).await
     }
     async fn account(&self, account: Account) -> Result<Option<CachedAccount>, Error> {

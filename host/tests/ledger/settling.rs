@@ -86,6 +86,10 @@ impl Queue for Shy {
         self.queue.is_past(mark).await
     }
 
+    async fn backlog(&self) -> Result<u64, queue::Error> {
+        self.queue.backlog().await
+    }
+
     async fn lag(&self) -> Result<std::collections::BTreeMap<String, u64>, queue::Error> {
         self.queue.lag().await
     }

@@ -26,9 +26,10 @@ use super::journal::Journal;
 use super::key_space::{ShardKeys, Slot};
 use super::queue::log::Log;
 use super::record::{Effect, stable_hash};
-use crate::domain::{Account, Amount, ContentDigest, Event, EventId, Outcome, UserId};
+use crate::domain::{Account, Amount, Event, EventId, UserId};
 use crate::ports::cache::{
-    Cache, CachedAccount, Commit, CommitResult, Epoch, Error, Hold, HoldResult, Lease, Position, Ranked, Settled, Shard,
+    Cache, CachedAccount, Commit, CommitResult, Epoch, Error, Hold, HoldResult, Lease, Position, Ranked, Remembered,
+    Settled, Shard,
 };
 
 /// How the cache is divided and bounded; sums over all buckets.
@@ -211,14 +212,12 @@ impl Cache for EmbeddedCache {
         Ok(self.journal.durable(position).await?)
     }
 
-    async fn outcome(
-        &self,
-        payer: UserId,
-        event_id: &EventId,
-    ) -> Result<Option<(ContentDigest, Outcome, Position)>, Error> {
-        let bucket = self.buckets.of_user(payer);
-        let known = bucket.outcomes.get(payer, event_id);
-        Ok(known.map(|known| (known.digest, known.outcome.clone(), known.position)))
+    /// What was set aside is known from the start, so no account has to be loaded for it.
+    async fn outcome(&self, payer: Account, event_id: &EventId) -> Result<Remembered, Error> {
+        let bucket = self.buckets.of_user(payer.user_id);
+        Ok(bucket.outcomes.get(payer.user_id, event_id).map_or(Remembered::Unknown, |known| {
+            Remembered::Known(known.digest, known.outcome.clone(), known.position)
+        }))
     }
 
     async fn account(&self, account: Account) -> Result<Option<CachedAccount>, Error> {

@@ -145,6 +145,11 @@ impl Queue for EmbeddedQueue {
         Ok(())
     }
 
+    /// Of one process, so nobody has to bound it: the journal is the outbox.
+    async fn backlog(&self) -> Result<u64, Error> {
+        Ok(self.log.lag().values().sum())
+    }
+
     async fn lag(&self) -> Result<BTreeMap<String, u64>, Error> {
         Ok(self.log.lag())
     }

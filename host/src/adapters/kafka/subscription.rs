@@ -154,8 +154,17 @@ fn subscription_of(config: &Config, starts: &Places, is_listed: impl Fn(&str) ->
     Ok(subscription)
 }
 
+/// Which events of a group count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Counted {
+    /// Those of every topic that it reads.
+    All,
+    /// Those that belong to it.
+    Own,
+}
+
 /// How many events each group has not committed: those with a subscription, and those that own a topic with events and have none yet.
-pub(super) fn lag(config: &Config, all: &Partitions) -> Result<BTreeMap<String, u64>, Error> {
+pub(super) fn lag(config: &Config, all: &Partitions, counted: Counted) -> Result<BTreeMap<String, u64>, Error> {
     let timeout = config.settings.request_timeout;
     let outsider = config.outsider(&config.names.observer())?;
     let places = offsets::places_of(all, |_| true);
@@ -166,7 +175,9 @@ pub(super) fn lag(config: &Config, all: &Partitions) -> Result<BTreeMap<String, 
     for group in list.groups().iter().filter_map(|group| config.names.subscriber(group.name())) {
         let starts = offsets::committed(&config.outsider(&config.names.subscription(group))?, &places, timeout)?;
         let committed = offsets::committed(&config.outsider(&config.names.group(group))?, &places, timeout)?;
-        let next = starts.iter().filter(|(_, start)| **start != DROPPED);
+        let is_own = |(topic, _): &Place| config.names.plugin_topic(topic).map(owner) == Some(group);
+        let next =
+            starts.iter().filter(|(place, start)| **start != DROPPED && (counted == Counted::All || is_own(place)));
         let next = next.map(|(place, start)| (place, committed.get(place).map_or(*start, |next| *next.max(start))));
         lags.insert(group.to_owned(), next.map(|(place, next)| between(Some(&next), ends.get(place))).sum());
     }

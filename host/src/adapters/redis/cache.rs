@@ -11,12 +11,13 @@ use super::Settings;
 use super::durability::{Step, Steps};
 use super::event::Known;
 use super::keys::{BucketKeys, Keys};
-use super::reply::{parse, text};
-use super::scripts::{Call, EPOCH};
+use super::reply::{Reply, parse, text};
+use super::scripts::{Call, EPOCH, OUTCOME};
 use super::server::Server;
-use crate::domain::{Account, Amount, ContentDigest, Event, EventId, Outcome, UserId};
+use crate::domain::{Account, Amount, Event, EventId, UserId};
 use crate::ports::cache::{
-    Cache, CachedAccount, Commit, CommitResult, Epoch, Error, Hold, HoldResult, Lease, Position, Ranked, Settled, Shard,
+    Cache, CachedAccount, Commit, CommitResult, Epoch, Error, Hold, HoldResult, Lease, Position, Ranked, Remembered,
+    Settled, Shard,
 };
 
 /// The port promises that outcomes are kept at least a day.
@@ -102,19 +103,23 @@ impl Cache for RedisCache {
         self.steps.durable(position).await.map_err(unavailable)
     }
 
-    async fn outcome(
-        &self,
-        payer: UserId,
-        event_id: &EventId,
-    ) -> Result<Option<(ContentDigest, Outcome, Position)>, Error> {
-        let keys = self.keys.of_user(payer);
-        let trace = keys.outcome(payer, event_id);
-        let told: Option<String> = self.server.ask(redis::cmd("GET").arg(&trace)).await.map_err(unavailable)?;
-        let Some(told) = told else { return Ok(None) };
-        let known = Known::read(&told).map_err(unavailable)?;
-        let digest = known.digest().map_err(unavailable)?;
-        let position = self.position_of(keys.bucket, trace, &known);
-        Ok(Some((digest, known.outcome, position)))
+    async fn outcome(&self, payer: Account, event_id: &EventId) -> Result<Remembered, Error> {
+        let keys = self.keys.of_user(payer.user_id);
+        let trace = keys.outcome(payer.user_id, event_id);
+        let call = Call::new(&OUTCOME, &[&keys.epoch(), &trace, &keys.account(payer)]).arg(event_id.as_str());
+        let mut answer = Reply::new(self.server.run(call).await.map_err(unavailable)?).map_err(unavailable)?;
+        match answer.text().map_err(unavailable)?.as_str() {
+            "known" => {
+                let known = Known::read(&answer.text().map_err(unavailable)?).map_err(unavailable)?;
+                let digest = known.digest().map_err(unavailable)?;
+                let position = self.position_of(keys.bucket, trace, &known);
+                Ok(Remembered::Known(digest, known.outcome, position))
+            }
+            "recovering" => Err(Error::Recovering),
+            "miss" => Ok(Remembered::Miss),
+            "unknown" => Ok(Remembered::Unknown),
+            other => Err(Error::Unavailable(format!("strange answer: {other}"))),
+        }
     }
 
     async fn account(&self, account: Account) -> Result<Option<CachedAccount>, Error> {

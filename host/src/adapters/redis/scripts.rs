@@ -54,6 +54,7 @@ scripts! {
     HOLD = "int64" "epoch" "hold";
     HOLD_WITH_COUNTERS = "int64" "epoch" "key_space" "hold";
     COMMIT = "int64" "epoch" "key_space" "commit";
+    OUTCOME = "epoch" "outcome";
     EPOCH = "epoch" "epoch_number";
     ACCOUNT = "epoch" "account";
     ACCOUNTS = "epoch" "accounts";

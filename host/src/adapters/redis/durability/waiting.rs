@@ -25,9 +25,14 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
-    /// The ticket of a step that is open already.
-    pub(super) fn ticket_of(&self, step: &Step) -> Option<u64> {
-        step.trace.as_ref().and_then(|trace| self.by_trace.get(trace)).copied()
+    /// The ticket of a step that is open already. An open one with the same trace and another entry was lost: the event was held anew.
+    pub(super) fn ticket_of(&mut self, step: &Step) -> Option<u64> {
+        let ticket = *self.by_trace.get(step.trace.as_ref()?)?;
+        if self.open.get(&ticket)?.entry == step.entry {
+            return Some(ticket);
+        }
+        self.close(ticket, true);
+        None
     }
 
     /// Opens a step. True if nobody may be about to acknowledge it: it must be looked for.
@@ -101,6 +106,17 @@ mod tests {
         assert_eq!(waiting.ticket_of(&step(2)), Some(2));
         assert!(waiting.open(4, step(2)), "its acknowledgement may have come before");
         assert!(!waiting.open(5, step(4)));
+    }
+
+    #[test]
+    fn an_event_that_was_lost_and_held_anew_is_another_step() {
+        let mut waiting = Waiting::default();
+        assert!(!waiting.open(1, step(1)));
+        let anew = Step { entry: Some(EntryId((9, 0))), ..step(1) };
+        assert_eq!(waiting.ticket_of(&anew), None);
+        assert!(waiting.is_open(1).is_err());
+        assert!(!waiting.open(2, anew.clone()));
+        assert_eq!(waiting.ticket_of(&anew), Some(2));
     }
 
     #[test]
