@@ -55,11 +55,12 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<()> {
     let program = demo::build_host(workspace, true)?;
     let interrupted = interrupts()?;
     let (mut rows, mut reports) = (Vec::new(), Vec::new());
+    let site = load::Site { workspace, program: &program, plugins: &plugins, duration: args.duration };
     for group in GROUPS.iter().filter(|group| args.groups.is_empty() || args.groups.iter().any(|g| g == *group)) {
         println!("== {group}");
         let measured = match *group {
-            "http" => load::measure(workspace, &program, &plugins, args.duration, &mut reports),
-            "distributed" => distributed::measure(workspace, &program, &plugins, args.duration, &mut reports),
+            "http" => load::measure(&site, &mut reports),
+            "distributed" => distributed::measure(&site, &mut reports),
             other => micro::measure(workspace, other),
         };
         match measured {

@@ -1,7 +1,6 @@
 //! The distributed mode: gifts over HTTP on one host and latencies across two, over real Redis, Kafka and PostgreSQL, beside what those
 //! reach alone. What needs their clients is in `host/benches/distributed`.
 
-use std::path::Path;
 use std::process::Stdio;
 
 use anyhow::Context;
@@ -12,7 +11,6 @@ use super::micro::{bench, rows};
 use super::{Row, load};
 use crate::server::{Options, Server};
 use crate::services::folder;
-use crate::workspace::Workspace;
 use greenroom_services::{Lent, Variable};
 
 /// Who holds it may sign tokens for the bench, which listens on this machine alone.
@@ -23,15 +21,8 @@ const HOSTS: usize = 2;
 ///
 /// # Errors
 /// If a service or a run fails, or an audit finds a fault.
-pub(super) fn measure(
-    workspace: &Workspace,
-    program: &Path,
-    plugins: &Path,
-    duration: u32,
-    reports: &mut Vec<Value>,
-) -> anyhow::Result<Vec<Row>> {
-    let services = Lent::start(&folder(workspace))?;
-    let site = Site { workspace, program, plugins, duration };
+pub(super) fn measure(site: &Site<'_>, reports: &mut Vec<Value>) -> anyhow::Result<Vec<Row>> {
+    let services = Lent::start(&folder(site.workspace))?;
     let stage = Stage { site, services: &services.variables };
     let mut measured = stage.micro("script", &[])?;
     let limit =
@@ -77,7 +68,7 @@ fn row(name: &str, figure: f64, limit: f64, goal: Option<f64>, contains: &str) -
 }
 
 struct Stage<'a> {
-    site: Site<'a>,
+    site: &'a Site<'a>,
     services: &'a [Variable],
 }
 

@@ -29,14 +29,7 @@ pub(super) struct Site<'a> {
 ///
 /// # Errors
 /// If a run fails, or an audit finds a fault.
-pub(super) fn measure(
-    workspace: &Workspace,
-    program: &Path,
-    plugins: &Path,
-    duration: u32,
-    reports: &mut Vec<Value>,
-) -> anyhow::Result<Vec<Row>> {
-    let site = Site { workspace, program, plugins, duration };
+pub(super) fn measure(site: &Site<'_>, reports: &mut Vec<Value>) -> anyhow::Result<Vec<Row>> {
     let mut run = |name: &str, args: &[&str]| {
         let report = site.run(args).with_context(|| name.to_owned())?;
         reports.push(named(name, &report));
