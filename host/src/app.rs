@@ -61,7 +61,8 @@ impl App {
         let metrics = Metrics::install()?;
         let backends = Backends::open(&config).await?;
         let (db, cache) = (&backends.db, backends.cache.clone());
-        let ledger = Arc::new(Ledger::new(cache, db.clone(), db.clone(), backends.clock.clone()));
+        let ledger = Ledger::new(cache, db.clone(), db.clone(), backends.clock.clone());
+        let ledger = Arc::new(if backends.answers_need_books() { ledger.answering_when_settled() } else { ledger });
         let timers = Arc::new(match backends.process() {
             Some(process) => Timers::shared(backends.cache.clone(), backends.clock.clone(), process),
             None => Timers::new(backends.cache.clone(), backends.clock.clone()),

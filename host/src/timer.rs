@@ -88,27 +88,33 @@ impl Timers {
         self.remove(room, member(plugin, room, key), Vec::new()).await
     }
 
-    /// Timers that are due and that this process is to fire, at most `limit` of each shard.
-    ///
-    /// # Errors
-    /// As the cache has them.
-    pub async fn due(&self, limit: usize) -> Result<Vec<Timer>, Error> {
+    /// Timers that are due and that this process is to fire, at most `limit` of each shard; and why those of some shards are not among
+    /// them, if the cache refused one: its bucket may be recovering while the others are well.
+    pub async fn due(&self, limit: usize) -> (Vec<Timer>, Result<(), Error>) {
         let now_ms = self.clock.now_ms();
-        let mut due = Vec::new();
+        let (mut due, mut all) = (Vec::new(), Ok(()));
         for index in 0..SHARDS {
-            let shard = self.shard(index);
-            if let Some(turns) = &self.turns
-                && !turns.take(&*self.cache, &shard, now_ms).await?
-            {
-                continue;
+            match self.due_of(&self.shard(index), limit, now_ms).await {
+                Ok(timers) => due.extend(timers),
+                Err(error) => all = all.and(Err(error)),
             }
-            for ranked in self.cache.top(&shard, DUE, 0, limit, now_ms).await? {
-                if ranked.score.unsigned_abs() > now_ms {
-                    break;
-                }
-                if let Some(timer) = self.cache.get(&shard, &ranked.member, now_ms).await?.and_then(|b| decode(&b)) {
-                    due.push(timer);
-                }
+        }
+        (due, all)
+    }
+
+    async fn due_of(&self, shard: &Shard, limit: usize, now_ms: u64) -> Result<Vec<Timer>, Error> {
+        if let Some(turns) = &self.turns
+            && !turns.take(&*self.cache, shard, now_ms).await?
+        {
+            return Ok(Vec::new());
+        }
+        let mut due = Vec::new();
+        for ranked in self.cache.top(shard, DUE, 0, limit, now_ms).await? {
+            if ranked.score.unsigned_abs() > now_ms {
+                break;
+            }
+            if let Some(timer) = self.cache.get(shard, &ranked.member, now_ms).await?.and_then(|b| decode(&b)) {
+                due.push(timer);
             }
         }
         Ok(due)

@@ -69,6 +69,15 @@ impl Backends {
         }
     }
 
+    /// Whether clients are told of a gift only once its books are in the database. In the embedded mode the journal and the database are
+    /// on one disk: waiting for the second would promise no more.
+    pub(super) fn answers_need_books(&self) -> bool {
+        match &self.kind {
+            Kind::Embedded(_) => false,
+            Kind::Distributed(distributed) => distributed.answers_need_books,
+        }
+    }
+
     /// How many batches of a group are settled at the same time.
     pub(super) fn settle_lanes(&self) -> usize {
         match &self.kind {
@@ -91,8 +100,8 @@ impl Backends {
             let db = db.clone();
             Box::pin(async move { db.ping().await.map_err(|error| error.to_string()) }) as _
         };
-        // Gifts of cached accounts go on without the database that hosts share.
-        let is_needed = matches!(self.kind, Kind::Embedded(_));
+        // Gifts of cached accounts go on without the database that hosts share, unless they wait for their books.
+        let is_needed = matches!(self.kind, Kind::Embedded(_)) || self.answers_need_books();
         let mut all = vec![Readiness { name: "database", is_needed, check: Box::new(database) }];
         all.extend(match &self.kind {
             Kind::Embedded(embedded) => embedded::readiness(embedded),

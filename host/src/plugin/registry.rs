@@ -42,7 +42,7 @@ pub struct Settings {
     pub ledger: Arc<Ledger>,
     /// For `greenroom:cache`.
     pub cache: Arc<dyn Cache>,
-    /// For `greenroom:mq`.
+    /// Where plugins that consume have a group.
     pub queue: Arc<dyn Queue>,
     /// For `greenroom:timer`.
     pub timers: Arc<Timers>,
@@ -80,6 +80,14 @@ pub enum InstallError {
         /// The version.
         version: Version,
     },
+    /// Events wait for the last version of a plugin that consumes; worth a retry.
+    #[error("{events} events wait for plugin {name} to consume them; let them be settled first, then remove it")]
+    Awaited {
+        /// The name.
+        name: String,
+        /// How many.
+        events: u64,
+    },
     /// The database or the disk; worth a retry.
     #[error("cannot install now: {0}")]
     Unavailable(String),
@@ -93,6 +101,7 @@ pub struct Registry {
     workshop: Arc<Workshop>,
     pub(super) plugins: Arc<dyn db::Plugins>,
     push_bus: Arc<dyn PushBus>,
+    queue: Arc<dyn Queue>,
     installed: ArcSwap<Installed>,
     /// The one place in which a plugin is installed. It keeps the versions that another process installed and that do not load here.
     pub(super) installing: Mutex<BTreeSet<(String, Version)>>,
@@ -112,10 +121,12 @@ impl Registry {
     /// If the engine cannot be set up or the database does not answer.
     pub async fn start(settings: Settings) -> Result<Self, InstallError> {
         let (plugins, push_bus) = (Arc::clone(&settings.plugins), Arc::clone(&settings.push_bus));
+        let queue = Arc::clone(&settings.queue);
         let registry = Self {
             workshop: Arc::new(workshop(settings)?),
             plugins,
             push_bus,
+            queue,
             installed: ArcSwap::default(),
             installing: Mutex::default(),
         };
@@ -161,16 +172,37 @@ impl Registry {
         Ok(plugin)
     }
 
-    /// Forgets a version; the caller has made sure that it is not bound. False if it was not there.
+    /// Forgets a version; the caller has made sure that it is not bound. With the last version of a plugin the queue keeps no events for
+    /// it any more. False if it was not there.
     ///
     /// # Errors
-    /// If the database does not answer.
+    /// `Awaited` if it is the last version and events wait for it; nothing is done then. Else if the database or the queue does not answer.
     pub async fn remove(&self, name: &str, version: &Version) -> Result<bool, InstallError> {
         let _place = self.installing.lock().await;
+        // Before it is removed: if this host ends in between, the plugin is there and joins its group again.
+        if self.is_last(name, version) {
+            self.forget_group(name).await?;
+        }
         let removed = self.plugins.remove(name, version).await.map_err(unavailable)?;
         self.forget(&(name.to_owned(), version.clone()));
         self.announce().await;
         Ok(removed)
+    }
+
+    /// Whether this is the only version of a plugin that is there.
+    fn is_last(&self, name: &str, version: &Version) -> bool {
+        let installed = self.installed.load();
+        let mut versions = installed.keys().filter(|(of, _)| of == name).map(|(_, version)| version);
+        versions.next() == Some(version) && versions.next().is_none()
+    }
+
+    async fn forget_group(&self, name: &str) -> Result<(), InstallError> {
+        let waiting = self.queue.lag().await.map_err(unavailable)?.get(name).copied();
+        match waiting {
+            None => Ok(()),
+            Some(0) => self.queue.forget(name).await.map_err(unavailable),
+            Some(events) => Err(InstallError::Awaited { name: name.to_owned(), events }),
+        }
     }
 
     /// Tells every process that rooms or plugins were changed. If that fails, they find out by looking.
@@ -317,6 +349,7 @@ impl Registry {
         let bounds = &self.workshop.bounds;
         Caller {
             cache: self.workshop.ports.cache.as_ref(),
+            ledger: self.workshop.ports.ledger.as_ref(),
             push_bus: self.push_bus.as_ref(),
             tick_ms: u32::try_from(bounds.tick.as_millis()).unwrap_or(u32::MAX).max(1),
             alone_max: bounds.alone_max,

@@ -10,7 +10,7 @@ use greenroom_manifest::Grant;
 use wasmtime::component::ResourceTable;
 use wasmtime::{ResourceLimiter, UpdateDeadline};
 
-use crate::domain::{AssetType, Event, EventId, PushMessage, RoomId, UserId};
+use crate::domain::{AssetType, ContentDigest, Event, EventId, PushMessage, RoomId, UserId};
 use crate::ledger::Ledger;
 use crate::plugin::host::RememberedRows;
 use crate::plugin::limits::Limits;
@@ -62,6 +62,14 @@ pub(crate) enum Kind {
     Told,
 }
 
+/// An event that a call tells a client of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Told {
+    pub(crate) payer: UserId,
+    pub(crate) event_id: EventId,
+    pub(crate) digest: ContentDigest,
+}
+
 /// One call.
 pub(crate) struct Call {
     pub(crate) kind: Kind,
@@ -71,6 +79,8 @@ pub(crate) struct Call {
     pub(crate) pushes: Vec<PushMessage>,
     /// Events that this call held or found by their content: proof that they are the plugin's own.
     pub(crate) known: Vec<(UserId, EventId)>,
+    /// Events that the caller of a request is told of.
+    pub(crate) told: Vec<Told>,
     /// The batch by payer and event id; made when first needed.
     pub(crate) by_id: Option<HashMap<(UserId, EventId), Arc<Event>>>,
     pub(crate) log_lines: u32,
@@ -101,6 +111,7 @@ impl Call {
             positions: BTreeSet::new(),
             pushes: Vec::new(),
             known: Vec::new(),
+            told: Vec::new(),
             by_id: None,
             log_lines: 0,
             host_calls_left: if batch { limits.batch_host_calls } else { limits.host_calls },

@@ -11,7 +11,7 @@ mod statements;
 use async_trait::async_trait;
 
 pub use deliveries::{DeadLetter, Deliveries, Retry};
-pub use ledger::{Difference, Ledger, PostResult, Posted, PostedEvent, Record, RecordCursor};
+pub use ledger::{Difference, KnownEvent, Ledger, PostResult, Posted, PostedEvent, Record, RecordCursor};
 pub use plugins::{Plugins, StoredPlugin};
 pub use rooms::{AuditEntry, BindingRow, RoomChange, RoomRow, Rooms, StreamRow};
 pub use statements::{Statements, Step, TransactError, Value};

@@ -22,18 +22,14 @@ impl Rooms {
     pub async fn fire_timers(self: Arc<Self>, timers: Arc<Timers>, shutdown: CancellationToken) {
         let mut is_told = false;
         while !shutdown.is_cancelled() {
-            let due = match timers.due(BATCH_MAX).await {
-                Ok(due) => {
-                    is_told = false;
-                    due
+            let (due, all) = timers.due(BATCH_MAX).await;
+            match all {
+                Ok(()) => is_told = false,
+                Err(error) if !std::mem::replace(&mut is_told, true) => {
+                    tracing::warn!(%error, "cannot look for all due timers; will try again");
                 }
-                Err(error) => {
-                    if !std::mem::replace(&mut is_told, true) {
-                        tracing::warn!(%error, "cannot look for due timers; will try again");
-                    }
-                    Vec::new()
-                }
-            };
+                Err(_) => {}
+            }
             if due.is_empty() {
                 tokio::select! {
                     () = shutdown.cancelled() => return,

@@ -45,23 +45,23 @@ async fn of_two_processes_one_fires_a_timer_and_the_other_when_that_one_is_dead(
         first.set(&"test".into(), RoomId(*room), "end", 100, b"x").await.unwrap();
     }
     clock.move_on(200);
-    assert_eq!(rooms(&first.due(100).await.unwrap()), all);
-    assert_eq!(rooms(&second.due(100).await.unwrap()), Vec::<i64>::new());
+    assert_eq!(rooms(&first.due(100).await.0), all);
+    assert_eq!(rooms(&second.due(100).await.0), Vec::<i64>::new());
 
     // Alive, the first keeps its turn for as long as it likes.
     for _ in 0..10 {
         clock.move_on(1_000);
-        assert_eq!(rooms(&first.due(100).await.unwrap()), all);
-        assert_eq!(rooms(&second.due(100).await.unwrap()), Vec::<i64>::new());
+        assert_eq!(rooms(&first.due(100).await.0), all);
+        assert_eq!(rooms(&second.due(100).await.0), Vec::<i64>::new());
     }
     clock.move_on(DEATH_MS);
-    let due = second.due(100).await.unwrap();
+    let due = second.due(100).await.0;
     assert_eq!(rooms(&due), all);
     for timer in &due {
         second.fired(timer).await.unwrap();
     }
     clock.move_on(DEATH_MS);
-    assert_eq!(rooms(&first.due(100).await.unwrap()), Vec::<i64>::new());
+    assert_eq!(rooms(&first.due(100).await.0), Vec::<i64>::new());
     drop((first, second));
     house.close().await;
 }

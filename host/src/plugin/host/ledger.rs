@@ -9,7 +9,7 @@ use crate::plugin::bindings::greenroom::ledger::ledger::{
     Account, Balance, Error, HoldOutcome, HoldRequest, Host, PostOutcome, Posting, Shortage, VoidOutcome,
 };
 use crate::plugin::posting;
-use crate::plugin::state::{Kind, State};
+use crate::plugin::state::{Kind, State, Told};
 use crate::ports::cache::{CounterAdd, Hold};
 
 /// A week, in milliseconds.
@@ -127,6 +127,10 @@ fn counters(
 /// Keeps what a call may be told only when it is durable, and what it has proven to be its own.
 fn remember(state: &mut State, key: (UserId, EventId), answer: Answer) -> HoldOutcome {
     state.call.reached(answer.position);
+    // A consumer is no client, and would wait for itself.
+    if matches!(state.call.kind, Kind::Api(_)) {
+        state.call.told.push(Told { payer: key.0, event_id: key.1.clone(), digest: answer.digest });
+    }
     state.call.known.push(key);
     HoldOutcome {
         amount: answer.outcome.amount.0,
@@ -171,7 +175,11 @@ async fn void(state: &mut State, payer: domain::Account, event_id: &str) -> Resu
         return Err(Error::NotGranted(why.into()));
     }
     match state.ports.ledger.void(payer, &key.1).await? {
-        Voided::Voided => Ok(VoidOutcome::Voided),
+        Voided::Voided => {
+            // There will be no books to wait for.
+            state.call.told.retain(|told| (told.payer, &told.event_id) != (key.0, &key.1));
+            Ok(VoidOutcome::Voided)
+        }
         Voided::AlreadyPosted => Ok(VoidOutcome::AlreadyPosted),
     }
 }
@@ -208,6 +216,7 @@ impl From<books::Error> for Error {
             books::Error::LimitReached(index) => Error::LimitReached(u32::try_from(index).unwrap_or(u32::MAX)),
             books::Error::Loading => Error::BalanceLoading,
             books::Error::Full(_) => Error::Overloaded,
+            error @ (books::Error::Unsettled(_) | books::Error::Voided(_)) => Error::Unavailable(error.to_string()),
             books::Error::Unavailable(cause) => Error::Unavailable(super::unavailable("the ledger", &cause)),
             books::Error::Invalid(reason) => Error::Invalid(reason),
         }
