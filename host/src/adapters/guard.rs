@@ -133,11 +133,18 @@ impl Guard {
         call: impl Future<Output = Result<T, E>>,
         is_answer: impl FnOnce(&E) -> bool,
     ) -> Result<T, Fault<E>> {
-        let call =
-            async { tokio::time::timeout(limit, call).await.map_err(|_| Fault::Late(limit))?.map_err(Fault::Call) };
-        let says = |fault: &Fault<E>| match fault {
-            Fault::Call(error) if is_answer(error) => Says::There,
-            _ => Says::Away,
+        let call = async {
+            match tokio::time::timeout(limit, call).await {
+                Ok(answer) => answer.map_err(Fault::Call),
+                Err(_) => Err(Fault::Late(limit)),
+            }
+        };
+        let says = |fault: &Fault<E>| {
+            let is_there = match fault {
+                Fault::Call(error) => is_answer(error),
+                Fault::Open(_) | Fault::Late(_) => false,
+            };
+            if is_there { Says::There } else { Says::Away }
         };
         self.judge(call, says).await.map_err(Fault::flat)
     }

@@ -34,7 +34,10 @@ impl Steps {
             match self.replicated(&sought, replicas).await {
                 Ok(answers) => answers,
                 // Another wait would be as long and in vain. Who asks again begins one.
-                Err(reason) => return Ok(sought.iter().for_each(|sought| sought.fail(&reason))),
+                Err(reason) => {
+                    sought.iter().for_each(|sought| sought.fail(&reason));
+                    return Ok(());
+                }
             }
         } else {
             let look = |sought: &Sought| {

@@ -63,8 +63,8 @@ impl Replicas {
     pub(super) fn check(self, answer: Option<Value>) -> Result<(), String> {
         let (master, replicas) = match answer {
             Some(Value::Int(replicas)) if !self.on_disk => (1, replicas),
-            Some(Value::Array(told)) if self.on_disk => match told[..] {
-                [Value::Int(master), Value::Int(replicas)] => (master, replicas),
+            Some(Value::Array(told)) if self.on_disk => match told.as_slice() {
+                [Value::Int(master), Value::Int(replicas)] => (*master, *replicas),
                 _ => return Err("strange answer to WAITAOF".into()),
             },
             Some(Value::ServerError(error)) => return Err(format!("replicas cannot be waited for: {error}")),

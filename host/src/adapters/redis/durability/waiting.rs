@@ -71,8 +71,9 @@ impl Waiting {
             self.by_entry.insert(entry.clone(), ticket);
         }
         self.open.insert(ticket, Open { step, since: now });
-        while let Some((oldest, _)) = self.open.first_key_value().filter(|(_, open)| now - open.since > OPEN_MAX) {
-            self.close(*oldest, Some(End::Unknown("it was not waited for".into())));
+        let is_old = |open: &Open| now.saturating_duration_since(open.since) > OPEN_MAX;
+        while let Some(oldest) = self.open.iter().next().filter(|(_, open)| is_old(open)).map(|(ticket, _)| *ticket) {
+            self.close(oldest, Some(End::Unknown("it was not waited for".into())));
         }
         is_late
     }
