@@ -262,9 +262,7 @@ impl Queue for KafkaQueue {
     }
 
     async fn forget(&self, group: &str) -> Result<(), Error> {
-        if let Some(member) = self.member(group) {
-            member.leave().await;
-        }
+        // The member of this process, if there is one, goes on until its worker ends.
         let (config, name) = (Arc::clone(&self.config), group.to_owned());
         let all = self.topics.all().await?;
         blocking(move || subscription::subscribe(&config, &name, &[], &all)).await.map(drop)
