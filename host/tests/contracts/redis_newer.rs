@@ -61,6 +61,14 @@ impl Drop for Newer {
 
 /// One connection: a command at a time, until it is closed.
 async fn serve(mut stream: TcpStream, behind: String, shared: Arc<Mutex<Shared>>) {
+    let mut first = [0; 64];
+    let seen = stream.peek(&mut first).await.unwrap_or_default();
+    // The push bus speaks another protocol, in which nothing is waited for.
+    if String::from_utf8_lossy(&first[..seen]).contains("HELLO") {
+        let mut server = TcpStream::connect(behind.trim_start_matches("redis://")).await.unwrap();
+        let _ = tokio::io::copy_bidirectional(&mut stream, &mut server).await;
+        return;
+    }
     let patient = redis::AsyncConnectionConfig::new().set_response_timeout(Some(Duration::from_secs(30)));
     let client = redis::Client::open(behind).unwrap();
     let Ok(mut server) = client.get_multiplexed_async_connection_with_config(&patient).await else { return };
@@ -138,6 +146,9 @@ fn write(value: &Value, to: &mut Vec<u8>) {
         Value::Array(values) => {
             to.extend(format!("*{}\r\n", values.len()).bytes());
             values.iter().for_each(|value| write(value, to));
+        }
+        Value::ServerError(error) => {
+            to.extend(format!("-{} {}\r\n", error.code(), error.details().unwrap_or_default()).bytes());
         }
         other => panic!("{other:?} is not spoken here"),
     }

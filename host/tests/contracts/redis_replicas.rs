@@ -37,7 +37,7 @@ async fn those_who_wait_together_for_too_few_replicas_fail_together_and_may_ask_
     assert!(
         waited.iter().all(|waited| waited.as_ref().is_err_and(|error| error.to_string().contains("0 of 1 replicas")))
     );
-    assert_eq!(asked(&x, "wait").await, 1);
+    assert_eq!(asked(&x, "wait").await + asked(&x, "waitaof").await, 1);
 
     y.follow(&x).await;
     let again = hold_of(payer, "3", 1);
