@@ -17,7 +17,7 @@ use crate::domain::AssetType;
 use crate::ledger::Ledger;
 use crate::plugin::bindings::exports::greenroom::plugin::api;
 use crate::plugin::engine::Engine;
-use crate::plugin::host::RememberedRows;
+use crate::plugin::host::{Pots, RememberedRows};
 use crate::plugin::instance::{Input, Output};
 use crate::plugin::invoke::Caller;
 use crate::plugin::limits::Bounds;
@@ -50,6 +50,8 @@ pub struct Settings {
     pub push_bus: Arc<dyn PushBus>,
     /// For `greenroom:db`.
     pub statements: Arc<dyn db::Statements>,
+    /// For the pots of `greenroom:ledger`.
+    pub pots: Arc<dyn db::Pots>,
     /// Where installed plugins are remembered.
     pub plugins: Arc<dyn db::Plugins>,
     /// The time.
@@ -365,6 +367,7 @@ fn workshop(settings: Settings) -> Result<Workshop, InstallError> {
         clock: settings.clock,
         mintable_assets: settings.mintable_assets,
         rows: RememberedRows::default(),
+        pots: Pots::new(settings.pots),
         push_bus: settings.push_bus,
     });
     Ok(Workshop { engine, linker, ports, bounds: settings.bounds, cache_dir: dir })

@@ -12,7 +12,7 @@ use wasmtime::{ResourceLimiter, UpdateDeadline};
 
 use crate::domain::{AssetType, Event, EventId, PushMessage, RoomId, UserId};
 use crate::ledger::Ledger;
-use crate::plugin::host::RememberedRows;
+use crate::plugin::host::{Pots, RememberedRows};
 use crate::plugin::limits::Limits;
 use crate::plugin::{Caller, Context, RoomInfo};
 use crate::ports::cache::{Cache, Position};
@@ -31,6 +31,7 @@ pub(crate) struct Ports {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) mintable_assets: BTreeSet<AssetType>,
     pub(crate) rows: RememberedRows,
+    pub(crate) pots: Pots,
     pub(crate) push_bus: Arc<dyn PushBus>,
 }
 
@@ -74,6 +75,7 @@ pub(crate) struct Call {
     /// The batch by payer and event id; made when first needed.
     pub(crate) by_id: Option<HashMap<(UserId, EventId), Arc<Event>>>,
     pub(crate) log_lines: u32,
+    pub(crate) pots_made: u32,
     pub(crate) host_calls_left: u32,
     pub(crate) ticks_left: u32,
     /// Why the host ended the call.
@@ -103,6 +105,7 @@ impl Call {
             known: Vec::new(),
             by_id: None,
             log_lines: 0,
+            pots_made: 0,
             host_calls_left: if batch { limits.batch_host_calls } else { limits.host_calls },
             ticks_left: deadline_ms.div_ceil(tick_ms.max(1)),
             breach: None,

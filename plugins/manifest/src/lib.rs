@@ -165,6 +165,8 @@ pub enum Grant {
     Push,
     /// `greenroom:timer`.
     Timer,
+    /// `greenroom:ledger` `pot`: accounts of the plugin's own, from which it pays.
+    Pots,
 }
 
 /// What bounds a plugin. A value above the host's own bound is refused at installation.
