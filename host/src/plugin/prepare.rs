@@ -26,9 +26,11 @@ use crate::ports::db;
 const FAILURES_MAX: u32 = 20;
 
 /// Functions that need a grant beyond that of their interface.
-const GRANTED_FUNCTIONS: [(&str, &str, Grant); 3] = [
+const GRANTED_FUNCTIONS: [(&str, &str, Grant); 5] = [
     ("greenroom:room/", "broadcast", Grant::Push),
     ("greenroom:room/", "send", Grant::Push),
+    ("greenroom:room/", "broadcast-in", Grant::Push),
+    ("greenroom:room/", "send-in", Grant::Push),
     ("greenroom:ledger/", "pot", Grant::Pots),
 ];
 

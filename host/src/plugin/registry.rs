@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 
 use arc_swap::ArcSwap;
 use semver::Version;
@@ -24,8 +24,8 @@ use crate::plugin::limits::Bounds;
 use crate::plugin::prepare::{Checked, Workshop};
 use crate::plugin::state::{Kind, Ports};
 use crate::plugin::{
-    ApiRequest, ApiResponse, Context, Error, Occasion, Plugin, Problem, Rejected, Verdict, answer, compile, consume,
-    host,
+    ApiRequest, ApiResponse, Context, Enabled, Error, Occasion, Plugin, Problem, Rejected, Verdict, answer, compile,
+    consume, host,
 };
 use crate::ports::cache::Cache;
 use crate::ports::clock::Clock;
@@ -173,6 +173,11 @@ impl Registry {
         self.forget(&(name.to_owned(), version.clone()));
         self.announce().await;
         Ok(removed)
+    }
+
+    /// Says who knows the rooms; once, when they are there. Until then plugins find no room but that of their call.
+    pub fn know_rooms(&self, rooms: Weak<dyn Enabled>) {
+        let _ = self.workshop.ports.enabled.set(rooms);
     }
 
     /// Tells every process that rooms or plugins were changed. If that fails, they find out by looking.
@@ -368,6 +373,7 @@ fn workshop(settings: Settings) -> Result<Workshop, InstallError> {
         mintable_assets: settings.mintable_assets,
         rows: RememberedRows::default(),
         pots: Pots::new(settings.pots),
+        enabled: OnceLock::new(),
         push_bus: settings.push_bus,
     });
     Ok(Workshop { engine, linker, ports, bounds: settings.bounds, cache_dir: dir })

@@ -161,7 +161,7 @@ pub enum Grant {
     Db,
     /// `greenroom:mq`.
     Mq,
-    /// `greenroom:room` `broadcast` and `send`; reading needs no grant.
+    /// `greenroom:room` `broadcast`, `send` and their likes in other rooms; reading needs no grant.
     Push,
     /// `greenroom:timer`.
     Timer,

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod effects;
+mod pots;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -68,6 +69,7 @@ async fn house() -> House {
         mintable_assets: default_mintable_assets(),
         rows: RememberedRows::default(),
         pots: Pots::new(database),
+        enabled: std::sync::OnceLock::new(),
         push_bus: Arc::new(LocalPushBus::new(1)),
     });
     House { dir, embedded, ports, profile: Arc::new(profile()) }
