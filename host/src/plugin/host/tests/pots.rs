@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::plugin::host::pots::NEW_PER_CALL_MAX;
+use crate::ports::queue::Consumer;
 
 impl House {
     async fn pot(&self, name: &str) -> i64 {
@@ -43,6 +44,17 @@ async fn post(state: &mut State, event_id: &str, payer: i64, entries: Vec<Entry>
     }
 }
 
+/// So many events; each is there once it is durable.
+async fn polled(consumer: &mut dyn Consumer, count: usize) -> Arc<[Delivery]> {
+    let mut events = Vec::new();
+    while events.len() < count {
+        let more = consumer.poll(10, std::time::Duration::from_secs(30)).await.unwrap();
+        assert!(!more.is_empty(), "{} of {count} events", events.len());
+        events.extend(more);
+    }
+    events.into()
+}
+
 fn paid(payer: i64, event_id: &str, amount: i64) -> HoldRequest {
     HoldRequest { amount, ..hold(payer, event_id) }
 }
@@ -72,9 +84,7 @@ async fn a_pot_is_funded_paid_out_and_empty_at_its_end() {
     let found = told.find(gold(pot), "draw-1:2".into(), b"100".to_vec()).await.unwrap().unwrap();
     assert_eq!(found.map(|outcome| outcome.amount), Some(40));
 
-    let batch = consumer.poll(10, std::time::Duration::from_secs(30)).await.unwrap();
-    assert_eq!(batch.len(), 3);
-    let mut state = house.call(Kind::Consume(batch.into()));
+    let mut state = house.call(Kind::Consume(polled(&mut *consumer, 3).await));
     let books = |x: i64, user| vec![entry(pot, GOLD, Part::Payer, -x), entry(user, GOLD, Part::Receiver, x)];
     assert_eq!(post(&mut state, "draw-1:1", pot, books(60, BERT)).await, Ok("posted"));
     assert_eq!(post(&mut state, "draw-1:2", pot, books(40, ANNA)).await, Ok("posted"));
@@ -99,6 +109,7 @@ async fn what_a_pot_has_held_is_given_back_by_its_plugin_alone() {
 #[tokio::test]
 async fn another_plugins_pot_is_not_read_not_spent_and_not_paid_into() {
     let house = house().await;
+    let mut consumer = house.embedded.queue.subscribe("rest", &[TOPIC.into()]).await.unwrap();
     let pot = house.funded("draw").await;
     let mut thief = house.stranger(Kind::Told);
     assert_ne!(thief.pot("draw".into()).await.unwrap().unwrap(), pot, "the name is the plugin's own");
@@ -112,9 +123,7 @@ async fn another_plugins_pot_is_not_read_not_spent_and_not_paid_into() {
     }
     let foreign = thief.pot("draw".into()).await.unwrap().unwrap();
     held(&mut house.request_of(ANNA), "e2").await;
-    let mut consumer = house.embedded.queue.subscribe("late", &[TOPIC.into()]).await.unwrap();
-    let batch = consumer.poll(10, std::time::Duration::from_secs(30)).await.unwrap();
-    let mut state = house.call(Kind::Consume(batch.into()));
+    let mut state = house.call(Kind::Consume(polled(&mut *consumer, 2).await));
     for stranger in [foreign, -1_000_999] {
         let outcome = post(&mut state, "e2", ANNA, funding(stranger)).await;
         assert!(matches!(&outcome, Err(why) if why.contains("no pot of this plugin")), "{outcome:?}");
