@@ -71,6 +71,7 @@ impl App {
         let registry = Arc::new(Registry::start(registry).await?);
         install_folder(&registry, &config.plugins_dir).await?;
         let rooms = Arc::new(Rooms::start(backends.db.clone(), registry.clone(), backends.clock.clone()).await?);
+        registry.know_rooms(Arc::downgrade(&rooms) as _);
         let hub = settings::hub(&config);
         Ok(Self { config, backends, metrics, listener, registry, rooms, ledger, timers, hub })
     }

@@ -152,6 +152,7 @@ fn take_effects(warm: &mut Warm) -> Left {
     state.call.kind = Kind::Told;
     state.call.by_id = None;
     state.call.known.clear();
+    state.call.rooms.clear();
     Left {
         positions: std::mem::take(&mut state.call.positions),
         told: std::mem::take(&mut state.call.told),

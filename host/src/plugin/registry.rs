@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 
 use arc_swap::ArcSwap;
 use semver::Version;
@@ -17,15 +17,15 @@ use crate::domain::AssetType;
 use crate::ledger::Ledger;
 use crate::plugin::bindings::exports::greenroom::plugin::api;
 use crate::plugin::engine::Engine;
-use crate::plugin::host::RememberedRows;
+use crate::plugin::host::{Pots, RememberedRows};
 use crate::plugin::instance::{Input, Output};
 use crate::plugin::invoke::Caller;
 use crate::plugin::limits::Bounds;
 use crate::plugin::prepare::{Checked, Workshop};
 use crate::plugin::state::{Kind, Ports};
 use crate::plugin::{
-    ApiRequest, ApiResponse, Context, Error, Occasion, Plugin, Problem, Rejected, Verdict, answer, compile, consume,
-    host,
+    ApiRequest, ApiResponse, Context, Enabled, Error, Occasion, Plugin, Problem, Rejected, Verdict, answer, compile,
+    consume, host,
 };
 use crate::ports::cache::Cache;
 use crate::ports::clock::Clock;
@@ -50,6 +50,8 @@ pub struct Settings {
     pub push_bus: Arc<dyn PushBus>,
     /// For `greenroom:db`.
     pub statements: Arc<dyn db::Statements>,
+    /// For the pots of `greenroom:ledger`.
+    pub pots: Arc<dyn db::Pots>,
     /// Where installed plugins are remembered.
     pub plugins: Arc<dyn db::Plugins>,
     /// The time.
@@ -203,6 +205,11 @@ impl Registry {
             Some(0) => self.queue.forget(name).await.map_err(unavailable),
             Some(events) => Err(InstallError::Awaited { name: name.to_owned(), events }),
         }
+    }
+
+    /// Says who knows the rooms; once, when they are there. Until then plugins find no room but that of their call.
+    pub fn know_rooms(&self, rooms: Weak<dyn Enabled>) {
+        let _ = self.workshop.ports.enabled.set(rooms);
     }
 
     /// Tells every process that rooms or plugins were changed. If that fails, they find out by looking.
@@ -398,6 +405,8 @@ fn workshop(settings: Settings) -> Result<Workshop, InstallError> {
         clock: settings.clock,
         mintable_assets: settings.mintable_assets,
         rows: RememberedRows::default(),
+        pots: Pots::new(settings.pots),
+        enabled: OnceLock::new(),
         push_bus: settings.push_bus,
     });
     Ok(Workshop { engine, linker, ports, bounds: settings.bounds, cache_dir: dir })

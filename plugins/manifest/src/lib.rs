@@ -161,10 +161,12 @@ pub enum Grant {
     Db,
     /// `greenroom:mq`.
     Mq,
-    /// `greenroom:room` `broadcast` and `send`; reading needs no grant.
+    /// `greenroom:room` `broadcast`, `send` and their likes in other rooms; reading needs no grant.
     Push,
     /// `greenroom:timer`.
     Timer,
+    /// `greenroom:ledger` `pot`: accounts of the plugin's own, from which it pays.
+    Pots,
 }
 
 /// What bounds a plugin. A value above the host's own bound is refused at installation.
