@@ -41,6 +41,16 @@ impl<C: DeserializeOwned> Context<C> {
     }
 }
 
+impl<C> Context<C> {
+    /// The room.
+    ///
+    /// # Errors
+    /// If the call is about none.
+    pub fn room(&self) -> Result<&room::Info, Problem> {
+        self.room.as_deref().ok_or_else(|| Problem::invalid("this is only possible in a room"))
+    }
+}
+
 /// The snapshots that an instance has seen, oldest forgotten first.
 #[derive(Debug)]
 pub struct Contexts<T> {

@@ -49,13 +49,19 @@ mod context;
 pub mod describe;
 mod id;
 mod money;
+mod page;
 mod plugin;
 mod problem;
 mod query;
+mod raw;
 mod refusal;
 mod request;
+pub mod fair;
 pub mod routing;
 mod schema;
+mod shards;
+mod step;
+mod tally;
 mod timers;
 
 pub use bindings::imports::greenroom::{cache::cache, db::db, ledger::ledger, mq::mq, room::room, timer::timer};
@@ -69,11 +75,16 @@ pub use bindings::lifecycle_export::exports::greenroom::plugin::lifecycle::Occas
 pub use context::{Config, Context, Contexts};
 pub use id::Id;
 pub use money::{Amount, Overflow};
+pub use page::{Cursor, Page};
+pub use raw::Plugin;
 pub use refusal::{Case, Refusal};
 pub use request::read_json;
 pub use routing::{Body, Now, Path, Query, Room};
+pub use tally::tell_every;
 #[doc(hidden)]
 pub use timers::fired;
+pub use shards::Shards;
+pub use step::{Made, Once, Step, Stopped};
 pub use timers::Timer;
 
 /// What a client writes: a type in camelCase that refuses unknown fields, and whose schema the host checks first.
