@@ -57,7 +57,11 @@ pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<PathBuf> {
 
 /// The program of a plugin that describes itself.
 fn program(package: &Package) -> Option<&str> {
-    package.targets.iter().find(|target| target.kind.iter().any(|kind| kind == "bin")).map(|target| target.name.as_str())
+    package
+        .targets
+        .iter()
+        .find(|target| target.kind.iter().any(|kind| kind == "bin"))
+        .map(|target| target.name.as_str())
 }
 
 /// The folders with a `plugin.toml` and a `Cargo.toml`, in order. Plugins in other languages have no `Cargo.toml`.
@@ -82,7 +86,16 @@ fn build(workspace: &Workspace, packages: &[&Package]) -> anyhow::Result<PathBuf
     eprintln!("wasm32: {toolchain}");
     let target = workspace.target.join("wasm");
     let mut cargo = toolchain.cargo();
-    cargo.current_dir(&workspace.root).args(["build", "--locked", "--lib", "--bins", "--target", TARGET, "--profile", PROFILE]);
+    cargo.current_dir(&workspace.root).args([
+        "build",
+        "--locked",
+        "--lib",
+        "--bins",
+        "--target",
+        TARGET,
+        "--profile",
+        PROFILE,
+    ]);
     cargo.arg("--target-dir").arg(&target);
     for package in packages {
         cargo.args(["--package", &package.name]);

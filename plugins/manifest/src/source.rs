@@ -60,9 +60,10 @@ impl Manifest {
     /// With the file or the field; also if one is in both.
     pub fn described(path: &Path, description: &[u8]) -> Result<Self, Error> {
         let text = read(path)?;
-        let mut written: serde_json::Map<String, Value> = toml::from_str(&text).map_err(|e| Error::Parse(e.to_string()))?;
-        let described: serde_json::Map<String, Value> =
-            serde_json::from_slice(description).map_err(|e| Error::Parse(format!("what the plugin's program prints: {e}")))?;
+        let mut written: serde_json::Map<String, Value> =
+            toml::from_str(&text).map_err(|e| Error::Parse(e.to_string()))?;
+        let described: serde_json::Map<String, Value> = serde_json::from_slice(description)
+            .map_err(|e| Error::Parse(format!("what the plugin's program prints: {e}")))?;
         for (field, value) in described {
             if written.insert(field.clone(), value).is_some() {
                 return Err(Error::Parse(format!("`{field}` comes from the code; take it out here")));

@@ -27,10 +27,9 @@ impl Description {
     /// Of a plugin with this configuration.
     #[must_use]
     pub fn new<C: JsonSchema>() -> Self {
-        let mut this = Self::default();
-        this.config = schema::<C>(Contract::Deserialize);
-        this.faults.extend(lenient(&this.config).map(|place| format!("the configuration{place} {STRICT}")));
-        this
+        let config = schema::<C>(Contract::Deserialize);
+        let faults = lenient(&config).map(|place| format!("the configuration{place} {STRICT}")).into_iter().collect();
+        Self { config, faults, ..Self::default() }
     }
 
     /// Adds a route.
@@ -136,7 +135,8 @@ impl Route {
     }
 }
 
-const STRICT: &str = "lets unknown fields through; make its type a #[request], or give it #[serde(deny_unknown_fields)]";
+const STRICT: &str =
+    "lets unknown fields through; make its type a #[request], or give it #[serde(deny_unknown_fields)]";
 
 /// A schema without references, which would not be found within another document.
 fn schema<T: JsonSchema>(contract: Contract) -> Value {

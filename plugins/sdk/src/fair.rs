@@ -185,7 +185,8 @@ impl<'de> Deserialize<'de> for Bytes {
         let text = <std::borrow::Cow<'_, str>>::deserialize(deserializer)?;
         let fault = || de::Error::custom("64 lowercase hexadecimal digits are expected");
         let mut bytes = [0; LEN];
-        let digits: Option<Vec<u32>> = text.chars().map(|c| c.to_digit(16).filter(|_| !c.is_ascii_uppercase())).collect();
+        let digits: Option<Vec<u32>> =
+            text.chars().map(|c| c.to_digit(16).filter(|_| !c.is_ascii_uppercase())).collect();
         let digits = digits.filter(|digits| digits.len() == 2 * LEN).ok_or_else(fault)?;
         for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
             let value = pair.iter().fold(0, |value, digit| value * 16 + digit);

@@ -47,6 +47,7 @@ mod context;
 #[cfg(not(target_arch = "wasm32"))]
 #[doc(hidden)]
 pub mod describe;
+pub mod fair;
 mod id;
 mod money;
 mod page;
@@ -56,7 +57,6 @@ mod query;
 mod raw;
 mod refusal;
 mod request;
-pub mod fair;
 pub mod routing;
 mod schema;
 mod shards;
@@ -80,12 +80,12 @@ pub use raw::Plugin;
 pub use refusal::{Case, Refusal};
 pub use request::read_json;
 pub use routing::{Body, Now, Path, Query, Room};
-pub use tally::tell_every;
-#[doc(hidden)]
-pub use timers::fired;
 pub use shards::Shards;
 pub use step::{Made, Once, Step, Stopped};
+pub use tally::tell_every;
 pub use timers::Timer;
+#[doc(hidden)]
+pub use timers::fired;
 
 /// What a client writes: a type in camelCase that refuses unknown fields, and whose schema the host checks first.
 ///

@@ -127,7 +127,13 @@ impl<C: Config> Room<C> {
     ///
     /// # Errors
     /// If it cannot be pushed; what the call did before stands.
-    pub fn broadcast(&self, key: &str, event: &str, data: &impl Serialize, priority: room::Priority) -> Result<(), Problem> {
+    pub fn broadcast(
+        &self,
+        key: &str,
+        event: &str,
+        data: &impl Serialize,
+        priority: room::Priority,
+    ) -> Result<(), Problem> {
         Ok(room::broadcast(key, event, &text(data)?, priority)?)
     }
 

@@ -39,7 +39,8 @@ impl Shards {
         for shard in self.all() {
             for (sum, key) in sums.iter_mut().zip(keys) {
                 let part = cache::get_counter(&shard, key)?;
-                *sum = sum.checked_add(part).ok_or_else(|| Problem::failed(format!("the sum of `{key}` does not fit")))?;
+                *sum =
+                    sum.checked_add(part).ok_or_else(|| Problem::failed(format!("the sum of `{key}` does not fit")))?;
             }
         }
         Ok(sums)

@@ -72,7 +72,12 @@ impl Step {
     ///
     /// # Errors
     /// If it cannot be written as JSON.
-    pub fn put(mut self, key: impl Into<String>, value: &impl Serialize, ttl: Option<Duration>) -> Result<Self, Problem> {
+    pub fn put(
+        mut self,
+        key: impl Into<String>,
+        value: &impl Serialize,
+        ttl: Option<Duration>,
+    ) -> Result<Self, Problem> {
         let value = serde_json::to_vec(value).map_err(|e| Problem::failed(format!("cache: {e}")))?;
         self.writes.push(cache::Write::Put(cache::Put { key: key.into(), value, ttl_ms: ttl.map(ttl_ms) }));
         Ok(self)
@@ -110,7 +115,13 @@ impl Step {
     ///
     /// # Errors
     /// 422 for other content under the same event id; else as the cache has them.
-    pub fn once<T>(&self, caller: Caller, event_id: &str, content: &impl Serialize, answer: T) -> Result<Made<Once<T>>, Problem>
+    pub fn once<T>(
+        &self,
+        caller: Caller,
+        event_id: &str,
+        content: &impl Serialize,
+        answer: T,
+    ) -> Result<Made<Once<T>>, Problem>
     where
         T: Serialize + DeserializeOwned,
     {

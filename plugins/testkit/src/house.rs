@@ -44,7 +44,8 @@ impl House {
         for name in plugins {
             let (file, built) = (format!("{name}.wasm"), built());
             let message = "run `cargo xtask plugins` first";
-            std::fs::copy(built.join(&file), folder.path().join(&file)).unwrap_or_else(|e| panic!("{file}: {e}; {message}"));
+            std::fs::copy(built.join(&file), folder.path().join(&file))
+                .unwrap_or_else(|e| panic!("{file}: {e}; {message}"));
         }
         Self::start(Arc::new(TestClock::new()), data, folder).await
     }

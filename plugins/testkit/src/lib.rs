@@ -21,7 +21,14 @@
 //! Rules need nothing of this: they are functions. What the plugins are built from has to be built first: `cargo xtask plugins`.
 //! A test that goes wrong panics with what was asked and answered.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::missing_panics_doc, reason = "a crate for tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc,
+    reason = "a crate for tests"
+)]
 
 mod answer;
 mod clock;

@@ -88,8 +88,8 @@ fn arm(variant: &Variant, case: &Case) -> syn::Result<TokenStream> {
     let retry = fields.iter().find(|field| **field == "retry_after_ms").map(|field| quote!(.retry_after_ms(*#field)));
     let told: Vec<_> = fields.iter().filter(|field| **field != "retry_after_ms").collect();
     let keys = told.iter().map(|field| camel(&field.to_string()));
-    let extra = (!told.is_empty())
-        .then(|| quote!(.with_extra(&::greenroom_sdk::serde_json::json!({ #(#keys: #told),* }))));
+    let extra =
+        (!told.is_empty()).then(|| quote!(.with_extra(&::greenroom_sdk::serde_json::json!({ #(#keys: #told),* }))));
     Ok(quote! {
         #pattern => ::greenroom_sdk::Problem::new(#status, #code, #slug, ::std::format!(#detail)) #extra #retry,
     })

@@ -17,7 +17,9 @@ pub(crate) fn fields(variant: &Variant) -> syn::Result<Vec<&Ident>> {
     match &variant.fields {
         Fields::Unit => Ok(Vec::new()),
         Fields::Named(fields) => Ok(fields.named.iter().filter_map(|field| field.ident.as_ref()).collect()),
-        Fields::Unnamed(_) => Err(Error::new(variant.ident.span(), "name the fields: the text refers to them as `{name}`")),
+        Fields::Unnamed(_) => {
+            Err(Error::new(variant.ident.span(), "name the fields: the text refers to them as `{name}`"))
+        }
     }
 }
 
