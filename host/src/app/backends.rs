@@ -42,13 +42,13 @@ enum Kind {
 
 impl Backends {
     /// Opens them, and recovers what a crash left.
-    pub(super) async fn open(config: &Config) -> Result<Self, Error> {
+    pub(super) async fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, Error> {
         std::fs::create_dir_all(&config.data_dir)
             .map_err(|source| Error::DataDir { path: config.data_dir.clone(), source })?;
         if config.distributed.enabled {
-            distributed::open(&config.distributed).await
+            distributed::open(&config.distributed, clock).await
         } else {
-            embedded::open(config).await
+            embedded::open(config, clock).await
         }
     }
 

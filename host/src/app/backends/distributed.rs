@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Backends, Kind};
-use crate::adapters::embedded::SystemClock;
 use crate::adapters::guard::{self, Guard};
 use crate::adapters::kafka::{self, KafkaQueue};
 use crate::adapters::postgres::{self, Postgres};
@@ -13,6 +12,7 @@ use crate::app::Error;
 use crate::breaker::Breaker;
 use crate::config;
 use crate::http::Readiness;
+use crate::ports::clock::Clock;
 use crate::ports::outbox::Outbox;
 use crate::ports::rate_limit::RateLimit;
 use crate::relay::{self, Relay};
@@ -42,7 +42,7 @@ pub(super) struct Distributed {
     pub(super) answers_need_books: bool,
 }
 
-pub(super) async fn open(keys: &config::Distributed) -> Result<Backends, Error> {
+pub(super) async fn open(keys: &config::Distributed, clock: Arc<dyn Clock>) -> Result<Backends, Error> {
     let kafka = Arc::new(kafka::open(kafka_settings(keys)).await?);
     let queue = Some(Arc::clone(kafka.guard().breaker()));
     let redis = redis::open(redis::Settings { queue, ..redis_settings(keys) }).await?;
@@ -55,7 +55,7 @@ pub(super) async fn open(keys: &config::Distributed) -> Result<Backends, Error> 
         cache: redis.cache.clone(),
         queue: kafka.clone(),
         db,
-        clock: Arc::new(SystemClock),
+        clock,
         push_bus: redis.push_bus.clone(),
         kind: Kind::Distributed(Distributed {
             process,
