@@ -29,7 +29,7 @@ impl Firing {
     }
 
     /// There is nothing due behind where the last look has looked.
-    pub(super) fn from_the_front(&mut self) {
+    pub(super) fn start_over(&mut self) {
         self.looked_at = 0;
     }
 

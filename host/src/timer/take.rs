@@ -79,7 +79,7 @@ impl Timers {
                 let due_ms = ranked.score.unsigned_abs();
                 if due_ms > now_ms {
                     taken.next_ms = Some(due_ms);
-                    firing.from_the_front();
+                    firing.start_over();
                     return Ok(members);
                 }
                 if !firing.has_room() {
@@ -90,7 +90,7 @@ impl Timers {
                 }
             }
             if page.len() < PAGE {
-                firing.from_the_front();
+                firing.start_over();
                 break;
             }
         }
