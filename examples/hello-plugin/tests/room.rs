@@ -1,5 +1,7 @@
 //! The built plugin in a whole room.
 
+#![allow(clippy::indexing_slicing, reason = "a test")]
+
 use greenroom_testkit::House;
 use serde_json::json;
 
