@@ -16,10 +16,12 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::adapters::embedded::SystemClock;
 use crate::config::Config;
 use crate::http;
 use crate::ledger::{Ledger, Reconciliation};
 use crate::plugin::Registry;
+use crate::ports::clock::Clock;
 use crate::push::Hub;
 use crate::room::Rooms;
 use crate::settle::{Ladder, Settle};
@@ -54,14 +56,24 @@ impl App {
     /// # Errors
     /// With what stands in the way, and the remedy where there is one.
     pub async fn start(config: Config) -> Result<Self, Error> {
+        Self::start_at(config, Arc::new(SystemClock)).await
+    }
+
+    /// The same by another clock than the system's: timers, tokens, times to live in the embedded cache, and what plugins are told follow
+    /// it. How long the host itself waits for something does not.
+    ///
+    /// # Errors
+    /// As [`App::start`].
+    pub async fn start_at(config: Config, clock: Arc<dyn Clock>) -> Result<Self, Error> {
         let listener = TcpListener::bind(config.listen)
             .await
             .map_err(|source| Error::Listen { address: config.listen, source })?;
         // Before the backends, so that the state of their circuits is measured from the start.
         let metrics = Metrics::install()?;
-        let backends = Backends::open(&config).await?;
+        let backends = Backends::open(&config, clock).await?;
         let (db, cache) = (&backends.db, backends.cache.clone());
-        let ledger = Arc::new(Ledger::new(cache, db.clone(), db.clone(), backends.clock.clone()));
+        let ledger = Ledger::new(cache, db.clone(), db.clone(), backends.clock.clone());
+        let ledger = Arc::new(if backends.answers_need_books() { ledger.answering_when_settled() } else { ledger });
         let timers = Arc::new(match backends.process() {
             Some(process) => Timers::shared(backends.cache.clone(), backends.clock.clone(), process),
             None => Timers::new(backends.cache.clone(), backends.clock.clone()),
@@ -70,6 +82,7 @@ impl App {
         let registry = Arc::new(Registry::start(registry).await?);
         install_folder(&registry, &config.plugins_dir).await?;
         let rooms = Arc::new(Rooms::start(backends.db.clone(), registry.clone(), backends.clock.clone()).await?);
+        registry.know_rooms(Arc::downgrade(&rooms) as _);
         let hub = settings::hub(&config);
         Ok(Self { config, backends, metrics, listener, registry, rooms, ledger, timers, hub })
     }
@@ -132,7 +145,7 @@ impl App {
 /// # Errors
 /// If a server runs there, or the files cannot be read.
 pub async fn reconcile_offline(config: &Config) -> Result<Reconciliation, Error> {
-    let backends = Backends::open(config).await?;
+    let backends = Backends::open(config, Arc::new(SystemClock)).await?;
     let report = backends.reconciler().reconcile().await;
     backends.close().await?;
     Ok(report?)

@@ -245,6 +245,19 @@ impl Pass<'_> {
         self.failed_at(Instant::now(), &reason);
     }
 
+    /// The call ended in a way that says nothing of who was called, however long it took.
+    pub(crate) fn says_nothing(mut self) {
+        self.is_told = true;
+        self.make_way();
+    }
+
+    /// The next call may be the probe.
+    fn make_way(&self) {
+        if self.probe {
+            self.breaker.state.lock().probing = false;
+        }
+    }
+
     fn failed_at(mut self, now: Instant, reason: &dyn Display) {
         self.is_told = true;
         self.breaker.failed_at(now, reason);
@@ -260,9 +273,7 @@ impl Pass<'_> {
                 return self.breaker.failed_at(now, &"nobody waits any longer for an answer");
             }
         }
-        if self.probe {
-            self.breaker.state.lock().probing = false;
-        }
+        self.make_way();
     }
 }
 

@@ -172,8 +172,11 @@ impl Config {
 impl Distributed {
     /// What must be there if it is to be used.
     fn check(&self) -> Result<(), Error> {
-        if !matches!(self.durability.as_str(), "cached" | "replicated" | "queued") {
-            return Err(invalid("distributed.durability", "must be \"cached\", \"replicated\" or \"queued\""));
+        if !matches!(self.durability.as_str(), "cached" | "replicated" | "queued" | "settled") {
+            return Err(invalid(
+                "distributed.durability",
+                "must be \"cached\", \"replicated\", \"queued\" or \"settled\"",
+            ));
         }
         if !self.enabled {
             return Ok(());

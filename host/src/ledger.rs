@@ -7,6 +7,7 @@
 //! What it deliberately does not do: it never takes a hold back because an answer was lost. Whoever lost an answer asks again with the
 //! same event id.
 
+mod awaited;
 mod books;
 mod error;
 mod hot;
@@ -16,11 +17,13 @@ mod reserve;
 mod transfer;
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::domain::{Account, Amount, AssetType, Outcome, UserId};
+use crate::domain::{Account, Amount, AssetType, ContentDigest, EventId, Outcome, UserId};
 use crate::ports::cache::{Cache, CachedAccount, Position};
 use crate::ports::clock::Clock;
-use crate::ports::db::{self, Record, RecordCursor};
+use crate::ports::db::{self, PostResult, Record, RecordCursor};
+use awaited::Awaited;
 
 pub use books::{Credit, Voided, unsettled};
 pub use error::Error;
@@ -28,11 +31,16 @@ pub use hot::{Hot, Kind};
 pub use reconcile::{Reconciler, Reconciliation};
 pub use transfer::{TRANSFER_TOPIC, Transfer};
 
+/// How long an answer waits for its books; less than plugins have for a call (5 s), so that the client is told what is the matter.
+const BOOKS_WAIT: Duration = Duration::from_secs(4);
+
 /// The answer to a hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     /// What the event was first answered with.
     pub outcome: Outcome,
+    /// The digest of the event's content.
+    pub digest: ContentDigest,
     /// True if nothing was done now.
     pub replayed: bool,
     /// Must be durable before somebody is told.
@@ -65,6 +73,8 @@ pub struct Ledger {
     clock: Arc<dyn Clock>,
     loading: load::Turns,
     hot: Hot,
+    /// None if answers do not wait for their books.
+    awaited: Option<Awaited>,
 }
 
 impl Ledger {
@@ -76,7 +86,13 @@ impl Ledger {
         deliveries: Arc<dyn db::Deliveries>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { cache, db, deliveries, clock, loading: load::Turns::default(), hot: Hot::default() }
+        Self { cache, db, deliveries, clock, loading: load::Turns::default(), hot: Hot::default(), awaited: None }
+    }
+
+    /// The same whose clients are told of an event only once its books are in the database.
+    #[must_use]
+    pub fn answering_when_settled(self) -> Self {
+        Self { awaited: Some(Awaited::default()), ..self }
     }
 
     /// Returns once everything up to the position would survive a crash. Safe to cancel.
@@ -85,6 +101,23 @@ impl Ledger {
     /// If that is not known; what was done stands, and the same event id finds it.
     pub async fn durable(&self, position: Position) -> Result<(), Error> {
         Ok(self.cache.durable(position).await?)
+    }
+
+    /// Returns once a client may be told of an event that was held with this digest: at once, unless answers wait for their books. Beside
+    /// [`Ledger::durable`], not in its place. Safe to cancel.
+    ///
+    /// # Errors
+    /// `Unsettled` if its books are not in the database in time, or `Full`: both worth a retry with the same event id. `Voided` or `Reused`
+    /// if they never will be.
+    pub async fn tellable(&self, payer: UserId, event_id: &EventId, digest: ContentDigest) -> Result<(), Error> {
+        let Some(awaited) = &self.awaited else { return Ok(()) };
+        let known = tokio::time::timeout(BOOKS_WAIT, awaited.known(self.db.as_ref(), (payer, event_id.clone()))).await;
+        let Ok(known) = known else { return Err(Error::Unsettled(event_id.clone())) };
+        match known?.repeated(digest) {
+            PostResult::Conflict => Err(Error::Reused(event_id.clone())),
+            PostResult::Voided => Err(Error::Voided(event_id.clone())),
+            PostResult::Duplicate | PostResult::Posted | PostResult::Overflow => Ok(()),
+        }
     }
 
     /// What this process has most events of now: kind, key and events in the last minute.

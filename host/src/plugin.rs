@@ -9,6 +9,7 @@ mod bindings;
 mod call;
 mod compile;
 mod consume;
+mod enabled;
 mod engine;
 mod follow;
 mod host;
@@ -25,6 +26,7 @@ mod schema;
 mod state;
 
 pub use call::{ApiRequest, ApiResponse, Caller, Context, Error, Occasion, Problem, RoomInfo, StreamInfo, Verdict};
+pub use enabled::Enabled;
 pub use install::{ConfigFault, Plugin, Rejected};
 pub use limits::Bounds;
 pub use registry::{InstallError, Registry, Settings, default_mintable_assets};

@@ -60,7 +60,20 @@ pub struct Settle {
 /// A group that is being consumed.
 struct Started {
     topics: Vec<String>,
+    stop: CancellationToken,
     worker: JoinHandle<()>,
+}
+
+impl Started {
+    /// Tells the worker of a plugin that was removed to stop. What it has in hand is delivered to whoever joins the group later. False
+    /// once it has stopped.
+    fn is_leaving(&self, group: &str) -> bool {
+        if !self.stop.is_cancelled() {
+            tracing::info!(group, "nothing is consumed any more: no version of the plugin that does is left");
+            self.stop.cancel();
+        }
+        !self.worker.is_finished()
+    }
 }
 
 impl Settle {
@@ -74,22 +87,23 @@ impl Settle {
         });
         let mut started: HashMap<String, Started> = HashMap::new();
         while !shutdown.is_cancelled() {
-            for (name, topics) in settle.consuming() {
-                let worker = match started.remove(&name) {
+            let consuming = settle.consuming();
+            started.retain(|name, group| consuming.contains_key(name) || group.is_leaving(name));
+            for (name, topics) in consuming {
+                match started.remove(&name) {
                     Some(before) if !before.worker.is_finished() => {
-                        let is_same = before.topics == topics || settle.change_topics(&name, &topics).await;
-                        started
-                            .insert(name, Started { topics: if is_same { topics } else { before.topics }, ..before });
+                        let after = settle.go_on(&name, topics, before).await;
+                        started.insert(name, after);
                         continue;
                     }
-                    Some(_) => {
+                    Some(before) if !before.stop.is_cancelled() => {
                         tracing::error!(group = name, "a worker ended before its time; another goes on where it was");
-                        settle.start(&workers, &shutdown, &name, &topics).await
                     }
-                    None => settle.start(&workers, &shutdown, &name, &topics).await,
-                };
-                if let Some(worker) = worker {
-                    started.insert(name, Started { topics, worker });
+                    Some(_) | None => {}
+                }
+                let stop = shutdown.child_token();
+                if let Some(worker) = settle.start(&workers, &stop, &name, &topics).await {
+                    started.insert(name, Started { topics, stop, worker });
                 }
             }
             tokio::select! {
@@ -111,6 +125,15 @@ impl Settle {
         groups
     }
 
+    /// Sees to it that a worker consumes these topics; one that is leaving, because its plugin was removed and came back, goes first.
+    async fn go_on(&self, group: &str, topics: Vec<String>, before: Started) -> Started {
+        let is_same = before.topics == topics || before.stop.is_cancelled();
+        if is_same || !self.change_topics(group, &topics).await {
+            return before;
+        }
+        Started { topics, ..before }
+    }
+
     /// Gives a group that is being consumed the topics of another version. Its worker goes on with them: they belong to the group.
     async fn change_topics(&self, group: &str, topics: &[String]) -> bool {
         match self.queue.subscribe(group, &shared(topics)).await {
@@ -125,7 +148,7 @@ impl Settle {
     async fn start(
         self: &Arc<Self>,
         workers: &TaskTracker,
-        shutdown: &CancellationToken,
+        stop: &CancellationToken,
         group: &str,
         topics: &[String],
     ) -> Option<JoinHandle<()>> {
@@ -136,7 +159,7 @@ impl Settle {
                     plugin => Consumer::Plugin(plugin.to_owned()),
                 };
                 let worker = Worker { settle: self.clone(), group: group.into(), consumer, source };
-                Some(workers.spawn(worker.run(shutdown.clone())))
+                Some(workers.spawn(worker.run(stop.clone())))
             }
             Err(error) => {
                 tracing::error!(group, %error, "cannot subscribe; will try again");

@@ -3,7 +3,12 @@
 //! A timer is durable once the position that setting it returned is. Firing is at least once: a timer is removed only after its
 //! plugin has answered, and put off with backoff if it failed. A timer that was set anew while it was firing stays. Of several host
 //! processes one fires the timers of a shard at a time, by a lease; a process that dies is replaced when its lease has ended.
+//!
+//! A timer is marked before it is fired. That is what tells whoever wants to be sure of a firing to come (`ensure`) that this one has
+//! begun, whatever the clocks of the hosts say. What fires, what is marked and what has fired is written in one step for many timers.
 
+mod firing;
+mod take;
 mod turn;
 
 use std::sync::Arc;
@@ -16,12 +21,15 @@ use crate::ports::cache::{Cache, Check, Commit, CommitResult, Error, Position, S
 use crate::ports::clock::Clock;
 use turn::Turns;
 
+pub use firing::Firing;
+pub use take::{Ended, Taken};
+
 /// Over how many shards the timers of all rooms are spread.
-const SHARDS: u64 = 16;
+pub const SHARDS: u64 = 16;
 /// The ranking of a shard's timers by due time; the earliest has the highest score.
 const DUE: &str = "due";
-/// The first and the longest time between two tries of a timer that fails.
-const BACKOFF_MS: (u64, u64) = (1_000, 60_000);
+/// How often it is tried to be sure of a timer that somebody else is changing at the same time.
+const ENSURE_TRIES_MAX: usize = 16;
 
 /// A timer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +46,8 @@ pub struct Timer {
     pub payload: Vec<u8>,
     /// How often firing has failed.
     pub failures: u32,
+    /// Whether some process has begun to fire it.
+    pub is_firing: bool,
 }
 
 /// Sets, cancels and finds timers; `room` fires them.
@@ -76,8 +86,38 @@ impl Timers {
         payload: &[u8],
     ) -> Result<Position, Error> {
         let due_ms = self.clock.now_ms().saturating_add(after_ms);
-        let (plugin, key, payload) = (plugin.clone(), key.into(), payload.to_vec());
-        self.write(&Timer { plugin, room_id: room, key, due_ms, payload, failures: 0 }, Vec::new()).await
+        let timer = Timer::new(plugin, room, key, due_ms, payload);
+        Ok(position_of(&self.commit(self.shard_of(room), Vec::new(), self.writes_of(&timer)).await?))
+    }
+
+    /// Sets a timer unless one of its key is to fire as soon. One that is firing does not count: what was written before this call is
+    /// seen by a firing that begins after it.
+    ///
+    /// # Errors
+    /// As the cache has them; `Unavailable`, too, if the timer is changed by others all the time.
+    pub async fn ensure(
+        &self,
+        plugin: &Arc<str>,
+        room: RoomId,
+        key: &str,
+        after_ms: u64,
+        payload: &[u8],
+    ) -> Result<Position, Error> {
+        let due_ms = self.clock.now_ms().saturating_add(after_ms);
+        let wanted = Timer::new(plugin, room, key, due_ms, payload);
+        let member = wanted.member();
+        for _ in 0..ENSURE_TRIES_MAX {
+            let there = self.cache.get(&self.shard_of(room), &member, self.clock.now_ms()).await?;
+            let soon_enough = |timer: Timer| !timer.is_firing && timer.due_ms <= due_ms;
+            let is_kept = there.as_deref().and_then(decode).is_some_and(soon_enough);
+            // Nothing is written then, but the step's position is after that of the timer that is relied on.
+            let writes = if is_kept { Vec::new() } else { self.writes_of(&wanted) };
+            let checks = vec![Check { key: member.clone(), expected: there }];
+            if let CommitResult::Applied(_, position) = self.commit(self.shard_of(room), checks, writes).await? {
+                return Ok(position);
+            }
+        }
+        Err(Error::Unavailable("the timer is being changed by others".into()))
     }
 
     /// Takes a timer back; an unknown one is no error.
@@ -85,90 +125,33 @@ impl Timers {
     /// # Errors
     /// As the cache has them.
     pub async fn cancel(&self, plugin: &Arc<str>, room: RoomId, key: &str) -> Result<Position, Error> {
-        self.remove(room, member(plugin, room, key), Vec::new()).await
+        let timer = Timer::new(plugin, room, key, 0, &[]);
+        let committed = self.commit(self.shard_of(room), Vec::new(), self.removal_of(&timer)).await?;
+        Ok(position_of(&committed))
     }
 
-    /// Timers that are due and that this process is to fire, at most `limit` of each shard.
-    ///
-    /// # Errors
-    /// As the cache has them.
-    pub async fn due(&self, limit: usize) -> Result<Vec<Timer>, Error> {
-        let now_ms = self.clock.now_ms();
-        let mut due = Vec::new();
-        for index in 0..SHARDS {
-            let shard = self.shard(index);
-            if let Some(turns) = &self.turns
-                && !turns.take(&*self.cache, &shard, now_ms).await?
-            {
-                continue;
-            }
-            for ranked in self.cache.top(&shard, DUE, 0, limit, now_ms).await? {
-                if ranked.score.unsigned_abs() > now_ms {
-                    break;
-                }
-                if let Some(timer) = self.cache.get(&shard, &ranked.member, now_ms).await?.and_then(|b| decode(&b)) {
-                    due.push(timer);
-                }
-            }
-        }
-        Ok(due)
-    }
-
-    /// Removes a timer that has fired, unless it was set anew meanwhile.
-    ///
-    /// # Errors
-    /// As the cache has them.
-    pub async fn fired(&self, timer: &Timer) -> Result<(), Error> {
-        let member = member(&timer.plugin, timer.room_id, &timer.key);
-        let check = Check { key: member.clone(), expected: Some(encode(timer)) };
-        self.remove(timer.room_id, member, vec![check]).await?;
-        Ok(())
-    }
-
-    /// Puts a timer off after a failure, by 1 s and twice as long each time up to 60 s, unless it was set anew meanwhile.
-    ///
-    /// # Errors
-    /// As the cache has them.
-    pub async fn put_off(&self, timer: &Timer) -> Result<(), Error> {
-        let (first, longest) = BACKOFF_MS;
-        let wait_ms = first.saturating_mul(1 << timer.failures.min(10)).min(longest);
-        let key = member(&timer.plugin, timer.room_id, &timer.key);
-        let check = Check { key, expected: Some(encode(timer)) };
-        let due_ms = self.clock.now_ms().saturating_add(wait_ms);
-        let later = Timer { due_ms, failures: timer.failures.saturating_add(1), ..timer.clone() };
-        self.write(&later, vec![check]).await?;
-        Ok(())
-    }
-
-    async fn write(&self, timer: &Timer, checks: Vec<Check>) -> Result<Position, Error> {
-        let member = member(&timer.plugin, timer.room_id, &timer.key);
+    fn writes_of(&self, timer: &Timer) -> Vec<Write> {
+        let member = timer.member();
         let score = i64::try_from(timer.due_ms).map_or(i64::MIN, |due| -due);
-        let writes = vec![
+        vec![
             Write::Put { key: member.clone(), value: encode(timer), ttl_ms: None },
             Write::RankSet { key: self.due.clone(), member, score },
-        ];
-        self.commit(timer.room_id, checks, writes).await
+        ]
     }
 
-    async fn remove(&self, room: RoomId, member: Arc<str>, checks: Vec<Check>) -> Result<Position, Error> {
-        let writes = vec![Write::Delete { key: member.clone() }, Write::RankRemove { key: self.due.clone(), member }];
-        self.commit(room, checks, writes).await
+    fn removal_of(&self, timer: &Timer) -> Vec<Write> {
+        let member = timer.member();
+        vec![Write::Delete { key: member.clone() }, Write::RankRemove { key: self.due.clone(), member }]
     }
 
-    async fn commit(&self, room: RoomId, checks: Vec<Check>, writes: Vec<Write>) -> Result<Position, Error> {
-        let commit = Commit {
-            // Not a hash of the standard library's: a timer must be found again by a host that another compiler built.
-            shard: self.shard(room.0.unsigned_abs() % SHARDS),
-            once: None,
-            checks,
-            writes,
-            events: Vec::new(),
-            now_ms: self.clock.now_ms(),
-        };
-        match self.cache.commit(commit).await? {
-            CommitResult::Applied(_, position) | CommitResult::Repeated(position) => Ok(position),
-            CommitResult::CheckFailed(_) | CommitResult::LimitReached(_) => Ok(Position::default()),
-        }
+    async fn commit(&self, shard: Shard, checks: Vec<Check>, writes: Vec<Write>) -> Result<CommitResult, Error> {
+        let now_ms = self.clock.now_ms();
+        self.cache.commit(Commit { shard, once: None, checks, writes, events: Vec::new(), now_ms }).await
+    }
+
+    /// Not a hash of the standard library's: a timer must be found again by a host that another compiler built.
+    fn shard_of(&self, room: RoomId) -> Shard {
+        self.shard(room.0.unsigned_abs() % SHARDS)
     }
 
     fn shard(&self, index: u64) -> Shard {
@@ -176,8 +159,23 @@ impl Timers {
     }
 }
 
-fn member(plugin: &str, room: RoomId, key: &str) -> Arc<str> {
-    format!("{plugin}/{room}/{key}").into()
+impl Timer {
+    fn new(plugin: &Arc<str>, room_id: RoomId, key: &str, due_ms: u64, payload: &[u8]) -> Self {
+        let (plugin, payload) = (plugin.clone(), payload.to_vec());
+        Self { plugin, room_id, key: key.into(), due_ms, payload, failures: 0, is_firing: false }
+    }
+
+    /// Its name in its shard. A plugin's name has no slash.
+    fn member(&self) -> Arc<str> {
+        format!("{}/{}/{}", self.plugin, self.room_id, self.key).into()
+    }
+}
+
+fn position_of(committed: &CommitResult) -> Position {
+    match committed {
+        CommitResult::Applied(_, position) | CommitResult::Repeated(position) => *position,
+        CommitResult::CheckFailed(_) | CommitResult::LimitReached(_) => Position::default(),
+    }
 }
 
 fn encode(timer: &Timer) -> Bytes {

@@ -30,10 +30,14 @@ mod redis_bus;
 mod redis_faults;
 #[path = "contracts/redis_model.rs"]
 mod redis_model;
+#[path = "contracts/redis_newer.rs"]
+mod redis_newer;
 #[path = "contracts/redis_outbox.rs"]
 mod redis_outbox;
 #[path = "contracts/redis_rate_limit.rs"]
 mod redis_rate_limit;
+#[path = "contracts/redis_replicas.rs"]
+mod redis_replicas;
 #[path = "contracts/redis_server.rs"]
 mod redis_server;
 #[path = "contracts/redis_setup.rs"]

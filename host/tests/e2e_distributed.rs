@@ -16,6 +16,8 @@ mod dead_letters;
 mod e2e;
 #[path = "e2e/hosts.rs"]
 mod hosts;
+#[path = "e2e/settled.rs"]
+mod settled;
 
 use e2e::site::{self, Mode};
 use e2e::support;

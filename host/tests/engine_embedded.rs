@@ -10,6 +10,8 @@ mod neighbours;
 mod pool;
 #[path = "engine/ports.rs"]
 mod ports;
+#[path = "engine/removal.rs"]
+mod removal;
 #[path = "engine/timers.rs"]
 mod timers;
 

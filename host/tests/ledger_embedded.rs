@@ -15,6 +15,8 @@ mod disorder;
 mod house;
 #[path = "ledger/rooms.rs"]
 mod rooms;
+#[path = "ledger/settled.rs"]
+mod settled;
 #[path = "ledger/settling.rs"]
 mod settling;
 #[path = "ledger/steps.rs"]

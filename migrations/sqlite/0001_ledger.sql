@@ -50,3 +50,11 @@ CREATE VIEW user_asset_record AS
 SELECT event.event_id, event.payer_id, entry.op_user_type, entry.user_id, entry.asset_type, entry.delta, event.digest,
        event.biz_id, event.biz_type, event.obj_id, event.event_type, event.record, event.created_at
 FROM entry JOIN event ON event.id = entry.event;
+
+-- Pots: system accounts of plugins. Pot n is the user -(1,000,000 + n). Never deleted: the books name it.
+CREATE TABLE pot (
+    pot_id INTEGER PRIMARY KEY,
+    plugin TEXT    NOT NULL,
+    name   TEXT    NOT NULL,
+    UNIQUE (plugin, name)
+) STRICT;

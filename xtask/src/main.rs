@@ -37,6 +37,9 @@ enum Task {
         /// What comes after `--`: words that tests' names contain, or options of the test runner.
         #[arg(last = true)]
         filter: Vec<String>,
+        /// Runs the checks of `cargo xtask check`, too, beside the tests.
+        #[arg(long)]
+        check: bool,
     },
     /// Starts a server with a live room and a viewer with money, and says what to try.
     Run(demo::Args),
@@ -63,7 +66,7 @@ fn run(task: Task) -> anyhow::Result<()> {
     let workspace = Workspace::read()?;
     match task {
         Task::Plugins => plugins::run(&workspace).map(|_| ()),
-        Task::Test { filter } => suites::run(&workspace, &filter),
+        Task::Test { filter, check } => suites::run(&workspace, &filter, check),
         Task::Run(args) => demo::run(&workspace, &args),
         Task::Services(args) => services::run(&workspace, &args),
         Task::Bench(args) => bench::run(&workspace, &args),

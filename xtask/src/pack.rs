@@ -18,15 +18,14 @@ pub(crate) struct Packed {
     pub(crate) changed: bool,
 }
 
-/// Makes a component of `module`, embeds the manifest `toml`, and writes `<name>-<version>.wasm` and `<name>.wasm` in `folder`.
+/// Makes a component of `module`, embeds the manifest, and writes `<name>-<version>.wasm` and `<name>.wasm` in `folder`.
 ///
 /// # Errors
-/// If the module carries no component type, the manifest has a fault, or the files cannot be written.
-pub(crate) fn pack(module: &Path, toml: &Path, folder: &Path) -> anyhow::Result<Packed> {
-    let manifest = Manifest::from_toml(toml).with_context(|| format!("in {}", toml.display()))?;
+/// If the module carries no component type, or the files cannot be written.
+pub(crate) fn pack(module: &Path, manifest: &Manifest, folder: &Path) -> anyhow::Result<Packed> {
     let core = std::fs::read(module).with_context(|| format!("cannot read {}", module.display()))?;
     let component = component(&core).with_context(|| format!("{} is no component", module.display()))?;
-    let bytes = embed(&component, &manifest)?;
+    let bytes = embed(&component, manifest)?;
     let file = folder.join(format!("{}-{}.wasm", manifest.name, manifest.version));
     std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let changed = write_if_changed(&file, &bytes)?;

@@ -1,8 +1,12 @@
 //! `cargo xtask plugins`: every Rust plugin of the tree, for wasm32, as a component with its manifest inside.
 
+mod describe;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+
+use greenroom_manifest::Manifest;
 
 use crate::pack::{Packed, pack};
 use crate::wasm_target::Toolchain;
@@ -37,11 +41,27 @@ pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<PathBuf> {
         })
         .collect::<anyhow::Result<Vec<_>>>()?;
     let built = build(workspace, &packages)?;
+    let programs = describe::build(workspace, &packages)?;
     for (source, package) in sources.iter().zip(packages) {
-        let module = built.join(format!("{}.wasm", cdylib(package)?));
-        report(&pack(&module, &source.join("plugin.toml"), &folder)?);
+        let module = built.join(module(package)?);
+        let toml = source.join("plugin.toml");
+        let manifest = match program(package) {
+            Some(name) => Manifest::described(&toml, &describe::run(&programs, name)?),
+            None => Manifest::from_toml(&toml),
+        };
+        let manifest = manifest.with_context(|| format!("in {}", toml.display()))?;
+        report(&pack(&module, &manifest, &folder)?);
     }
     Ok(folder)
+}
+
+/// The program of a plugin that describes itself.
+fn program(package: &Package) -> Option<&str> {
+    package
+        .targets
+        .iter()
+        .find(|target| target.kind.iter().any(|kind| kind == "bin"))
+        .map(|target| target.name.as_str())
 }
 
 /// The folders with a `plugin.toml` and a `Cargo.toml`, in order. Plugins in other languages have no `Cargo.toml`.
@@ -66,7 +86,16 @@ fn build(workspace: &Workspace, packages: &[&Package]) -> anyhow::Result<PathBuf
     eprintln!("wasm32: {toolchain}");
     let target = workspace.target.join("wasm");
     let mut cargo = toolchain.cargo();
-    cargo.current_dir(&workspace.root).args(["build", "--locked", "--lib", "--target", TARGET, "--profile", PROFILE]);
+    cargo.current_dir(&workspace.root).args([
+        "build",
+        "--locked",
+        "--lib",
+        "--bins",
+        "--target",
+        TARGET,
+        "--profile",
+        PROFILE,
+    ]);
     cargo.arg("--target-dir").arg(&target);
     for package in packages {
         cargo.args(["--package", &package.name]);
@@ -75,11 +104,15 @@ fn build(workspace: &Workspace, packages: &[&Package]) -> anyhow::Result<PathBuf
     Ok(target.join(TARGET).join(PROFILE))
 }
 
-fn cdylib(package: &Package) -> anyhow::Result<String> {
+/// The file of the module: of the program, or of a library that leaves nothing to be described.
+fn module(package: &Package) -> anyhow::Result<String> {
+    if let Some(name) = program(package) {
+        return Ok(format!("{name}.wasm"));
+    }
     let library = package.targets.iter().find(|target| target.kind.iter().any(|kind| kind == "cdylib"));
     match library {
-        Some(library) => Ok(library.name.replace('-', "_")),
-        None => bail!("{} needs `crate-type = [\"cdylib\"]` to be a plugin", package.name),
+        Some(library) => Ok(format!("{}.wasm", library.name.replace('-', "_"))),
+        None => bail!("{} needs a `src/main.rs` with `greenroom_sdk::plugin!` to be a plugin", package.name),
     }
 }
 

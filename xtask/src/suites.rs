@@ -1,21 +1,25 @@
 //! `cargo xtask test`: every test of the workspace, with a count at the end that cannot hide anything.
 //!
 //! The tests themselves find the plugins in `target/plugins`, so those are built first, and the servers of the distributed mode through
-//! the environment, so those are started. Cargo's own output passes through as it is; each suite's closing line is read and added up,
-//! and a table at the end says what ran over which backend.
+//! the environment, so those are started. Suites run side by side; what one says is printed whole when it ends. Each suite's closing line
+//! is read and added up, and a table at the end says what ran over which backend.
 
+mod checks;
+mod job;
+mod lanes;
 mod table;
 
-use std::io::{BufRead, BufReader, Write};
-use std::process::ExitStatus;
 use std::time::Instant;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 
+use self::checks::Checks;
+use self::job::Job;
+use self::lanes::Ended;
 use self::table::Table;
-use crate::workspace::{Workspace, cargo};
+use crate::workspace::Workspace;
 use crate::{plugins, services};
-use greenroom_services::{Lent, progress};
+use greenroom_services::Lent;
 
 /// Tests counted, of one suite or of all.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -52,38 +56,43 @@ struct Report {
 }
 
 /// Builds the plugins and the tests, starts the services, then runs all tests, or those whose names contain a word of `filter`.
+/// With `checks` those of `cargo xtask check` run beside the tests, with what these leave of the machine.
 ///
 /// # Errors
-/// If a test failed, none ran, or, in CI, one was skipped.
-pub(crate) fn run(workspace: &Workspace, filter: &[String]) -> anyhow::Result<()> {
+/// If a test failed, none ran, or, in CI, one was skipped; or if a check failed.
+pub(crate) fn run(workspace: &Workspace, filter: &[String], checks: bool) -> anyhow::Result<()> {
     let started = Instant::now();
-    plugins::run(workspace)?;
-    let test = || {
-        let mut command = cargo();
-        command.current_dir(&workspace.root).args(["test", "--workspace", "--locked"]);
-        command
-    };
-    progress::run(test().arg("--no-run"))?;
-    let services = Lent::start(&services::folder(workspace))?;
-    let mut run = test();
-    run.envs(services.variables.iter().cloned());
-    run.args(["--no-fail-fast", "--"]).args(filter);
-    let (reader, writer) = std::io::pipe().context("cannot make a pipe")?;
-    let mut child = run.stdout(writer.try_clone()?).stderr(writer).spawn().context("cannot start cargo test")?;
-    // The command holds the pipe's other end; the output ends only when nobody can write to it.
-    drop(run);
+    let built = plugins::run(workspace).and_then(|_| job::build(workspace));
     let mut report = Report::default();
-    for line in BufReader::new(reader).split(b'\n') {
-        let line = line.context("cannot read the tests' output")?;
-        let line = String::from_utf8_lossy(&line);
-        writeln!(std::io::stdout(), "{line}")?;
-        report.read(&line);
+    // Cargo compiles them, which it could not beside the checks.
+    let examples = built.is_ok().then(|| filtered(job::examples(workspace), filter));
+    lanes::run(examples.into_iter().collect(), |ended| report.take(ended));
+    // They are of use, too, where the tests do not compile.
+    let checks = checks.then(|| Checks::start(workspace)).transpose();
+    let tested = built.and_then(|jobs| {
+        let services = Lent::start(&services::folder(workspace))?;
+        let with_services = |mut job: Job| {
+            job.command.envs(services.variables.iter().cloned());
+            filtered(job, filter)
+        };
+        lanes::run(jobs.into_iter().map(with_services).collect(), |ended| report.take(ended));
+        drop(services);
+        report.print(started);
+        report.verdict(std::env::var_os("CI").is_some())
+    });
+    let checked = checks.and_then(|checks| checks.map_or(Ok(()), Checks::end));
+    match (tested, checked) {
+        (Err(tests), Err(checks)) => bail!("{tests:#}; {checks:#}"),
+        (tested, checked) => tested.and(checked),
     }
-    let status = child.wait()?;
-    drop(services);
-    report.end(status);
-    report.print(started);
-    report.verdict(std::env::var_os("CI").is_some())
+}
+
+fn filtered(mut job: Job, filter: &[String]) -> Job {
+    if job.announcement.is_none() {
+        job.command.arg("--");
+    }
+    job.command.args(filter);
+    job
 }
 
 impl Report {
@@ -112,10 +121,17 @@ impl Report {
         }
     }
 
-    fn end(&mut self, status: ExitStatus) {
+    /// One program has ended, in which suites may have run. If it failed and no test of it did, that is a failure of its own.
+    fn take(&mut self, Ended { output, status }: Ended) {
+        print!("{output}");
+        let before = self.total.failed;
+        output.lines().for_each(|line| self.read(line));
         self.crashed();
-        if !status.success() && self.total.failed == 0 {
-            self.total.failed = 1;
+        if let Err(error) = &status {
+            println!("{error:#}");
+        }
+        if !status.is_ok_and(|status| status.success()) && self.total.failed == before {
+            self.total.failed += 1;
         }
     }
 
@@ -188,6 +204,8 @@ fn took(line: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use std::process::ExitStatus;
+
     use super::*;
 
     const OUTPUT: &str = "    Finished `test` profile [unoptimized + debuginfo] target(s) in 2m 12s
@@ -199,21 +217,19 @@ test result: FAILED. 3 passed; 1 failed; 2 ignored; 0 measured; 4 filtered out; 
    Doc-tests greenroom_sdk
 test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.07s; merged doctests";
 
-    fn read(output: &str) -> Report {
-        let mut report = Report::default();
-        output.lines().for_each(|line| report.read(line));
-        report
-    }
-
-    fn exit(code: i32) -> ExitStatus {
+    /// What is reported after programs that said so, and ended with these codes.
+    fn read(ended: &[(&str, i32)]) -> Report {
         use std::os::unix::process::ExitStatusExt;
-        ExitStatus::from_raw(code << 8)
+        let mut report = Report::default();
+        for (output, code) in ended {
+            report.take(Ended { output: (*output).to_owned(), status: Ok(ExitStatus::from_raw(code << 8)) });
+        }
+        report
     }
 
     #[test]
     fn results_are_added_up_over_all_suites() {
-        let mut report = read(OUTPUT);
-        report.end(exit(101));
+        let report = read(&[(OUTPUT, 101)]);
         assert_eq!(report.total, Tally { passed: 6, failed: 1, skipped: 2 });
         let names: Vec<&str> = report.suites.iter().map(|suite| suite.name.as_str()).collect();
         assert_eq!(
@@ -229,29 +245,31 @@ test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; fini
 
     #[test]
     fn a_suite_that_crashed_counts_as_failed() {
-        let mut report =
-            read(&format!("     Running tests/a.rs (target/debug/deps/a-0b1f)\nsignal: 11, SIGSEGV\n{OUTPUT}"));
-        report.end(exit(101));
+        let crashed = "     Running tests/a.rs (target/debug/deps/a-0b1f)\nrunning 2 tests\ntest one ... ok\n";
+        let report = read(&[(OUTPUT, 101), (crashed, 0)]);
         assert_eq!(report.total.failed, 2);
         assert!(report.verdict(false).is_err());
     }
 
     #[test]
-    fn a_failure_of_cargo_without_a_failed_test_is_a_failure() {
-        let mut report = read("test result: ok. 2 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out");
-        report.end(exit(101));
-        assert_eq!(report.verdict(false).unwrap_err().to_string(), "1 failed");
+    fn a_program_that_fails_without_a_failed_test_is_a_failure_also_beside_others() {
+        let passed = "test result: ok. 2 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out";
+        assert_eq!(read(&[(passed, 101), (passed, 0)]).verdict(false).unwrap_err().to_string(), "1 failed");
+        assert_eq!(read(&[(OUTPUT, 101), (passed, 101)]).verdict(false).unwrap_err().to_string(), "2 failed");
+        let mut report = read(&[(passed, 0)]);
+        report.take(Ended { output: String::new(), status: Err(anyhow::anyhow!("it cannot start")) });
+        assert!(report.verdict(false).is_err());
     }
 
     #[test]
     fn a_skipped_test_is_accepted_only_outside_ci() {
-        let report = read("test result: ok. 2 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out");
+        let report = read(&[("test result: ok. 2 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out", 0)]);
         assert!(report.verdict(false).is_ok());
         assert!(report.verdict(true).unwrap_err().to_string().contains("1 skipped"));
     }
 
     #[test]
     fn a_run_without_tests_is_a_failure() {
-        assert_eq!(read("").verdict(false).unwrap_err().to_string(), "no test ran");
+        assert_eq!(read(&[("", 0)]).verdict(false).unwrap_err().to_string(), "no test ran");
     }
 }

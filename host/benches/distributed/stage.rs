@@ -58,6 +58,7 @@ impl Stage {
             timers: Arc::new(Timers::new(cache.clone(), clock.clone())),
             push_bus: push_bus.clone(),
             statements: db.clone(),
+            pots: db.clone(),
             plugins: db.clone(),
             clock,
             mintable_assets: default_mintable_assets(),

@@ -59,6 +59,7 @@ impl House {
             timers: Arc::new(Timers::new(cache.clone(), Arc::new(SystemClock))),
             push_bus: push_bus.clone(),
             statements: db.clone(),
+            pots: db.clone(),
             plugins: db.clone(),
             clock: Arc::new(SystemClock),
             mintable_assets: default_mintable_assets(),

@@ -106,6 +106,26 @@ impl Guard {
         granted
     }
 
+    /// Makes a call that is bounded in time by itself. What its errors say of the backend is asked of `says`.
+    pub(super) async fn judge<T, E: Display>(
+        &self,
+        call: impl Future<Output = Result<T, E>>,
+        says: impl FnOnce(&E) -> Says,
+    ) -> Result<T, Fault<E>> {
+        let pass = self.enter()?;
+        let result = call.await;
+        match result.as_ref().map_err(says) {
+            Ok(_) | Err(Says::There) => pass.succeeded(),
+            Err(Says::Away) => {
+                if let Err(error) = &result {
+                    pass.failed(error);
+                }
+            }
+            Err(Says::Nothing) => pass.says_nothing(),
+        }
+        result.map_err(Fault::Call)
+    }
+
     /// Makes a call of at most so long. An error that `is_answer` shows that the backend is there; any other, that it is not.
     pub(super) async fn call<T, E: Display>(
         &self,
@@ -113,27 +133,32 @@ impl Guard {
         call: impl Future<Output = Result<T, E>>,
         is_answer: impl FnOnce(&E) -> bool,
     ) -> Result<T, Fault<E>> {
-        let pass = self.enter()?;
-        match tokio::time::timeout(limit, call).await {
-            Ok(Ok(answer)) => {
-                pass.succeeded();
-                Ok(answer)
+        let call = async {
+            match tokio::time::timeout(limit, call).await {
+                Ok(answer) => answer.map_err(Fault::Call),
+                Err(_) => Err(Fault::Late(limit)),
             }
-            Ok(Err(error)) => {
-                if is_answer(&error) {
-                    pass.succeeded()
-                } else {
-                    pass.failed(&error)
-                }
-                Err(Fault::Call(error))
-            }
-            Err(_) => {
-                let late = Fault::Late(limit);
-                pass.failed(&late);
-                Err(late)
-            }
-        }
+        };
+        let says = |fault: &Fault<E>| {
+            let is_there = match fault {
+                Fault::Call(error) => is_answer(error),
+                Fault::Open(_) | Fault::Late(_) => false,
+            };
+            if is_there { Says::There } else { Says::Away }
+        };
+        self.judge(call, says).await.map_err(Fault::flat)
     }
+}
+
+/// What an error says of the backend that was called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Says {
+    /// It is there, and has refused.
+    There,
+    /// It gave no answer.
+    Away,
+    /// Nothing: the error came from this process.
+    Nothing,
 }
 
 /// The circuit is open.
@@ -158,9 +183,20 @@ pub(super) enum Fault<E> {
     Call(E),
 }
 
+impl<E> Fault<Fault<E>> {
+    fn flat(self) -> Fault<E> {
+        match self {
+            Self::Open(open) => Fault::Open(open),
+            Self::Late(limit) => Fault::Late(limit),
+            Self::Call(fault) => fault,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::breaker::Circuit;
 
     #[tokio::test]
     async fn second_tries_are_bounded_to_a_share_of_the_calls() {
@@ -184,5 +220,30 @@ mod tests {
         let away = guard.call(Duration::from_secs(60), async { Err::<(), _>("away") }, |_| false).await;
         assert!(away.is_err());
         assert_eq!(guard.breaker().failures(), 2);
+    }
+
+    /// Such as a full buffer of this process: it says nothing of who would have been called.
+    #[tokio::test]
+    async fn an_error_that_says_nothing_neither_opens_nor_closes_the_circuit() {
+        let settings = Settings { failures_max: 2, open_max: OPEN_MIN, ..Settings::default() };
+        let guard = Guard::new("test", settings);
+        let full = async |guard: &Guard| guard.judge(async { Err::<(), _>("full") }, |_| Says::Nothing).await;
+        for _ in 0..100 {
+            assert!(matches!(full(&guard).await, Err(Fault::Call("full"))));
+        }
+        assert_eq!((guard.breaker().failures(), guard.breaker().circuit()), (0, Circuit::Closed));
+        while guard.breaker().open_for().is_none() {
+            let _ = guard.judge(async { Err::<(), _>("away") }, |_| Says::Away).await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        while guard.breaker().open_for().is_some() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        // The one probe of a half-open circuit says nothing, so the next one is let through, and the circuit is as it was.
+        assert!(matches!(full(&guard).await, Err(Fault::Call("full"))));
+        assert!(matches!(full(&guard).await, Err(Fault::Call("full"))));
+        assert_eq!(guard.breaker().circuit(), Circuit::HalfOpen);
+        assert!(guard.judge(async { Ok::<_, &str>(()) }, |_| Says::Away).await.is_ok());
+        assert_eq!(guard.breaker().circuit(), Circuit::Closed);
     }
 }

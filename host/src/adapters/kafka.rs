@@ -37,14 +37,18 @@ use self::consume::{KafkaConsumer, Member};
 use self::names::Names;
 use self::produce::Publisher;
 use self::subscription::Counted;
-use self::topics::Topics;
-use super::guard::{self, Guard};
+use self::topics::{Partitions, Topics};
+use super::guard::{self, Fault, Guard, Says};
 use crate::domain::Event;
 use crate::ports::db::DeadLetter;
 use crate::ports::queue::{Consumer, Error, Mark, Queue};
 
 /// How long making topics may take before a publish; what is left of the bound is the delivery time-out's.
 const MAKE_MAX: Duration = Duration::from_secs(1);
+
+/// The first and the longest wait between two tries at the start.
+const START_PAUSE: Duration = Duration::from_millis(250);
+const START_PAUSE_MAX: Duration = Duration::from_secs(4);
 
 /// Where the brokers are, what the topics are made with, and what bounds the clients.
 #[derive(Debug, Clone)]
@@ -66,6 +70,8 @@ pub struct Settings {
     pub delivery_timeout: Duration,
     /// How long a question to the brokers may take.
     pub request_timeout: Duration,
+    /// How long to try at the start until a broker answers; the last try may go beyond it by `request_timeout`. Zero: one try.
+    pub start_max: Duration,
     /// How long to gather events before they are sent.
     pub linger: Duration,
     /// Events that wait to be sent; then publishing is refused as full.
@@ -97,6 +103,7 @@ impl Settings {
             retention: Duration::from_secs(7 * 24 * 3_600),
             delivery_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(5),
+            start_max: Duration::from_secs(60),
             linger: Duration::from_millis(2),
             buffer_len_max: 100_000,
             buffer_kib_max: 64 << 10,
@@ -126,17 +133,32 @@ struct Joined {
     left: CancellationToken,
 }
 
-/// Connects to the brokers, and fails if none answers.
+/// Connects to the brokers, and waits for the first that answers: for `start_max` at most, with a line in the log for each try.
 ///
 /// # Errors
-/// If a setting is at fault, or no broker answers within `request_timeout`.
+/// If a setting is at fault, or no broker answers in time.
 pub async fn open(settings: Settings) -> Result<KafkaQueue, Error> {
     let names = Names::new(&settings.prefix)?;
     let config = Arc::new(Config::new(settings, names)?);
     let topics = Arc::new(Topics::open(Arc::clone(&config))?);
-    topics.all().await?;
+    wait_for_metadata(&topics, &config.settings).await?;
     let publisher = Publisher::open(Arc::clone(&config))?;
     Ok(KafkaQueue { config, topics, publisher, members: Mutex::default(), leaving: TaskTracker::new() })
+}
+
+/// Brokers that are started together with the host may take a while.
+async fn wait_for_metadata(topics: &Topics, settings: &Settings) -> Result<(), Error> {
+    let (deadline, mut pause) = (Instant::now() + settings.start_max, START_PAUSE);
+    loop {
+        let Err(error) = topics.all().await else { return Ok(()) };
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(error);
+        }
+        tracing::warn!(brokers = settings.brokers, %error, ?left, "waiting for kafka to tell its topics; will try again");
+        tokio::time::sleep(pause.min(left)).await;
+        pause = (pause * 2).min(START_PAUSE_MAX);
+    }
 }
 
 impl KafkaQueue {
@@ -167,15 +189,23 @@ impl KafkaQueue {
 
     /// Everything that passes is bounded in time by itself, so that nothing of a publish that is given up is still on its way.
     async fn guarded<T>(&self, call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        let pass = self.guard().enter().map_err(|open| Error::Unavailable(open.to_string()))?;
-        let result = call.await;
-        match &result {
-            Ok(_) => pass.succeeded(),
-            // The producer's own buffer is full, be it for an outage or for a rush: that alone says nothing of the brokers.
-            Err(Error::Full) => drop(pass),
-            Err(error) => pass.failed(error),
-        }
-        result
+        // The producer's own buffer may be full for an outage or for a rush: that alone says nothing of the brokers.
+        let says = |error: &Error| if matches!(error, Error::Full) { Says::Nothing } else { Says::Away };
+        self.guard().judge(call, says).await.map_err(|fault| match fault {
+            Fault::Call(error) => error,
+            fault => Error::Unavailable(fault.to_string()),
+        })
+    }
+
+    /// Does what takes many questions, after one that has passed the circuit: while a scan is under way nobody else should have to wait
+    /// for it to say whether the brokers are back.
+    async fn scan<T: Send + 'static>(
+        &self,
+        scan: impl FnOnce(&Config, &Partitions) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let all = self.guarded(self.topics.all()).await?;
+        let config = Arc::clone(&self.config);
+        blocking(move || scan(&config, &all)).await
     }
 
     /// The consumer of a group in this process, if it has one.
@@ -232,44 +262,28 @@ impl Queue for KafkaQueue {
     }
 
     async fn forget(&self, group: &str) -> Result<(), Error> {
-        if let Some(member) = self.member(group) {
-            member.leave().await;
-        }
-        let (group, subscription) = (self.config.names.group(group), self.config.names.subscription(group));
-        self.topics.forget(&[&group, &subscription]).await
+        // The member of this process, if there is one, goes on until its worker ends.
+        let (config, name) = (Arc::clone(&self.config), group.to_owned());
+        let all = self.topics.all().await?;
+        blocking(move || subscription::subscribe(&config, &name, &[], &all)).await.map(drop)
     }
 
     async fn pending(&self) -> Result<Vec<Arc<Event>>, Error> {
-        self.guarded(async {
-            let all = self.topics.all().await?;
-            let config = Arc::clone(&self.config);
-            blocking(move || scan::pending(&config, &all)).await
-        })
-        .await
+        self.scan(scan::pending).await
     }
 
     async fn mark(&self) -> Result<Mark, Error> {
-        self.guarded(async {
-            let all = self.topics.all().await?;
-            let config = Arc::clone(&self.config);
-            blocking(move || scan::mark(&config, &all)).await
-        })
-        .await
+        self.scan(scan::mark).await
     }
 
     async fn is_past(&self, mark: &mut Mark) -> Result<bool, Error> {
-        self.guarded(async {
-            let (config, asked) = (Arc::clone(&self.config), std::mem::take(&mut mark.0));
-            let (left, result) = blocking(move || {
-                let mut left = asked;
-                let result = scan::pass(&config, &mut left);
-                Ok((left, result))
-            })
-            .await?;
-            mark.0 = left;
-            result.map(|()| mark.0.is_empty())
-        })
-        .await
+        let asked = mark.0.clone();
+        let scan = move |config: &Config, _: &Partitions| {
+            let mut left = asked;
+            scan::pass(config, &mut left).map(|()| left)
+        };
+        mark.0 = self.scan(scan).await?;
+        Ok(mark.0.is_empty())
     }
 
     /// Past the guard: a topic of its own that cannot be written to says nothing of the queue.
@@ -283,21 +297,11 @@ impl Queue for KafkaQueue {
     }
 
     async fn backlog(&self) -> Result<u64, Error> {
-        self.guarded(async {
-            let all = self.topics.all().await?;
-            let config = Arc::clone(&self.config);
-            let lags = blocking(move || subscription::lag(&config, &all, Counted::Own)).await?;
-            Ok(lags.into_values().fold(0, u64::saturating_add))
-        })
-        .await
+        let lags = self.scan(|config, all| subscription::lag(config, all, Counted::Own)).await?;
+        Ok(lags.into_values().fold(0, u64::saturating_add))
     }
 
     async fn lag(&self) -> Result<BTreeMap<String, u64>, Error> {
-        self.guarded(async {
-            let all = self.topics.all().await?;
-            let config = Arc::clone(&self.config);
-            blocking(move || subscription::lag(&config, &all, Counted::All)).await
-        })
-        .await
+        self.scan(|config, all| subscription::lag(config, all, Counted::All)).await
     }
 }

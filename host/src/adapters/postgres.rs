@@ -20,6 +20,7 @@ mod ledger;
 mod lexer;
 mod plugins;
 mod post;
+mod pots;
 mod records;
 mod rooms;
 mod rules;

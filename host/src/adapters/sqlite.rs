@@ -19,6 +19,7 @@ mod gate;
 mod ledger;
 mod plugins;
 mod post;
+mod pots;
 mod records;
 mod rooms;
 mod schema;

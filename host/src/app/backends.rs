@@ -42,13 +42,13 @@ enum Kind {
 
 impl Backends {
     /// Opens them, and recovers what a crash left.
-    pub(super) async fn open(config: &Config) -> Result<Self, Error> {
+    pub(super) async fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, Error> {
         std::fs::create_dir_all(&config.data_dir)
             .map_err(|source| Error::DataDir { path: config.data_dir.clone(), source })?;
         if config.distributed.enabled {
-            distributed::open(&config.distributed).await
+            distributed::open(&config.distributed, clock).await
         } else {
-            embedded::open(config).await
+            embedded::open(config, clock).await
         }
     }
 
@@ -66,6 +66,15 @@ impl Backends {
         match &self.kind {
             Kind::Embedded(_) => None,
             Kind::Distributed(distributed) => Some(&distributed.process),
+        }
+    }
+
+    /// Whether clients are told of a gift only once its books are in the database. In the embedded mode the journal and the database are
+    /// on one disk: waiting for the second would promise no more.
+    pub(super) fn answers_need_books(&self) -> bool {
+        match &self.kind {
+            Kind::Embedded(_) => false,
+            Kind::Distributed(distributed) => distributed.answers_need_books,
         }
     }
 
@@ -91,8 +100,8 @@ impl Backends {
             let db = db.clone();
             Box::pin(async move { db.ping().await.map_err(|error| error.to_string()) }) as _
         };
-        // Gifts of cached accounts go on without the database that hosts share.
-        let is_needed = matches!(self.kind, Kind::Embedded(_));
+        // Gifts of cached accounts go on without the database that hosts share, unless they wait for their books.
+        let is_needed = matches!(self.kind, Kind::Embedded(_)) || self.answers_need_books();
         let mut all = vec![Readiness { name: "database", is_needed, check: Box::new(database) }];
         all.extend(match &self.kind {
             Kind::Embedded(embedded) => embedded::readiness(embedded),

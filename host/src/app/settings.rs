@@ -35,6 +35,7 @@ pub(super) fn registry(
         timers,
         push_bus: backends.push_bus.clone(),
         statements: backends.db.clone(),
+        pots: backends.db.clone(),
         plugins: backends.db.clone(),
         clock: backends.clock.clone(),
         mintable_assets,

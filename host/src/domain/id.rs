@@ -16,6 +16,21 @@ impl UserId {
     /// Where the platform's share goes.
     pub const PLATFORM: UserId = UserId(-2);
 
+    /// Pot n of a plugin is this less n; n is 1 or more.
+    const POTS: i64 = -1_000_000;
+
+    /// The account of a pot by its number, which is 1 or more.
+    #[must_use]
+    pub fn of_pot(number: i64) -> Option<Self> {
+        Self::POTS.checked_sub(number).filter(|_| number >= 1).map(Self)
+    }
+
+    /// The number of the pot whose account this is; none if it is no pot's.
+    #[must_use]
+    pub fn pot(self) -> Option<i64> {
+        Self::POTS.checked_sub(self.0).filter(|number| *number >= 1)
+    }
+
     /// Whether this is an account of the platform rather than of a person.
     #[must_use]
     pub fn is_system(self) -> bool {
@@ -127,6 +142,18 @@ mod tests {
         let v4 = EventId::new("0192f3c1-7d2a-4bbb-8ccc-0123456789ab").unwrap();
         assert_eq!(v4.made_at_ms(), None);
         assert_eq!(EventId::new("order:17").unwrap().made_at_ms(), None);
+    }
+
+    #[test]
+    fn the_account_of_a_pot_tells_its_number_and_others_tell_none() {
+        assert_eq!(UserId::of_pot(7), Some(UserId(-1_000_007)));
+        assert_eq!(UserId(-1_000_007).pot(), Some(7));
+        for number in [0, -1, i64::MAX] {
+            assert_eq!(UserId::of_pot(number), None, "{number}");
+        }
+        for user in [5, 0, -1, -2, -1_000_000, i64::MAX] {
+            assert_eq!(UserId(user).pot(), None, "{user}");
+        }
     }
 
     #[test]

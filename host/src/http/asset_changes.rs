@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use axum::Json as Written;
 use axum::extract::{Request, State};
+use futures::future::{join_all, try_join};
 use futures::{StreamExt, stream};
 use greenroom_manifest::Role;
 use serde::{Deserialize, Serialize};
@@ -134,12 +135,8 @@ pub(super) async fn apply(
             for (at, change) in changes {
                 held.push((at, app.hold(change).await));
             }
-            // Only now: one wait serves all that were held before it.
-            let mut outcomes = Vec::with_capacity(held.len());
-            for (at, held) in held {
-                outcomes.push((at, app.outcome(held).await));
-            }
-            outcomes
+            // Only now, and together: one wait serves all that were held before it.
+            join_all(held.into_iter().map(async |(at, held)| (at, app.outcome(held).await))).await
         }
     };
     let payers = stream::iter(by_payer.into_values().map(one_payer)).buffer_unordered(PAYERS_AT_ONCE);
@@ -152,7 +149,7 @@ pub(super) async fn apply(
 struct Held {
     event_id: String,
     payer: Account,
-    answer: Result<Answer, ledger::Error>,
+    answer: Result<(EventId, Answer), ledger::Error>,
 }
 
 impl App {
@@ -161,16 +158,20 @@ impl App {
         let side = &change.op_user_asset_change;
         let payer = Account { user_id: UserId(side.user_id.0), asset_type: side.asset_type };
         let answer = match transfer(change, payer) {
-            Ok(transfer) => self.state.ledger.transfer(&transfer).await,
+            Ok(transfer) => self.state.ledger.transfer(&transfer).await.map(|answer| (transfer.event_id, answer)),
             Err(fault) => Err(ledger::Error::Invalid(fault)),
         };
         Held { event_id, payer, answer }
     }
 
-    /// What is told of it, once it is durable.
+    /// What is told of it, once it may be.
     async fn outcome(&self, Held { event_id, payer, answer }: Held) -> Outcome {
         let made = match answer {
-            Ok(answer) => self.state.ledger.durable(answer.position).await.map(|()| answer),
+            Ok((event_id, answer)) => {
+                let ledger = &self.state.ledger;
+                let tellable = ledger.tellable(payer.user_id, &event_id, answer.digest);
+                try_join(ledger.durable(answer.position), tellable).await.map(|_| answer)
+            }
             Err(error) => Err(error),
         };
         let asset = |balance: Amount| Asset {

@@ -76,6 +76,8 @@ kinds! {
     EVENT_ID_REUSED = 20003, 422, "event-id-reused";
     /// The balance is being loaded.
     BALANCE_LOADING = 20004, 503, "balance-loading";
+    /// The event was given back and will never be settled.
+    EVENT_VOIDED = 20005, 409, "event-voided";
     /// No connection can be taken now.
     PUSH_UNAVAILABLE = 30001, 503, "push-unavailable";
     /// Cache, database or queue do not answer; the outcome is found by repeating the request.

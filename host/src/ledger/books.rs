@@ -10,7 +10,7 @@ use futures::stream::{self, StreamExt};
 
 use crate::domain::{Account, Amount, ContentDigest, Entry, Event, EventId, Outcome, Overflow, Part, Posting, UserId};
 use crate::ports::cache::{Remembered, Settled};
-use crate::ports::db::{self, PostResult};
+use crate::ports::db::{self, KnownEvent, PostResult};
 
 use super::{Balance, Error, Kind, Ledger};
 
@@ -54,6 +54,7 @@ impl Ledger {
             posting.check().map_err(|fault| Error::Invalid(format!("event {}: {fault}", posting.event_id)))?;
         }
         let posted = self.db.post(batch).await?;
+        self.tell_settled(batch, &posted.results);
         self.count_receivers(batch, &posted.results);
         let mut settled: BTreeMap<Account, Option<Settled>> =
             posted.accounts.into_iter().map(|(account, settled)| (account, Some(settled))).collect();
@@ -81,6 +82,20 @@ impl Ledger {
             .await;
         fault?;
         Ok(posted.results)
+    }
+
+    /// Tells those whose answers wait for these books.
+    fn tell_settled(&self, batch: &[Posting], results: &[PostResult]) {
+        let Some(awaited) = &self.awaited else { return };
+        let known = |result: &PostResult, digest| match result {
+            PostResult::Posted | PostResult::Duplicate => Some(KnownEvent { digest, voided: false }),
+            PostResult::Voided => Some(KnownEvent { digest, voided: true }),
+            // With which content the event is known is looked for.
+            PostResult::Conflict | PostResult::Overflow => None,
+        };
+        awaited.tell(batch.iter().zip(results).filter_map(|(posting, result)| {
+            Some(((posting.payer, posting.event_id.clone()), known(result, posting.digest)?))
+        }));
     }
 
     fn count_receivers(&self, batch: &[Posting], results: &[PostResult]) {
@@ -161,7 +176,7 @@ pub async fn unsettled(db: &dyn db::Ledger, waiting: Vec<Event>) -> Result<Vec<E
         return Ok(Vec::new());
     }
     let known = db.known(&keys).await?;
-    Ok(events.into_iter().zip(known).filter(|(_, known)| !known).map(|(event, _)| event).collect())
+    Ok(events.into_iter().zip(known).filter(|(_, known)| known.is_none()).map(|(event, _)| event).collect())
 }
 
 impl Credit {

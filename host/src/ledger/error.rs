@@ -3,7 +3,7 @@
 use crate::domain::{Account, Amount, EventId, Overflow};
 use crate::ports::{cache, db};
 
-/// Why nothing was done. `Loading`, `Full` and `Unavailable` are worth a retry with the same event id.
+/// Why nothing was done. `Loading`, `Full`, `Unsettled` and `Unavailable` are worth a retry with the same event id.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
     /// Too little.
@@ -17,6 +17,12 @@ pub enum Error {
     /// There is no such account.
     #[error("there is no account for {0}")]
     NoAccount(Account),
+    /// The event is accepted, and its books are not in the database yet.
+    #[error("the event {0} is accepted and not settled yet; repeat it with the same event id to learn its outcome")]
+    Unsettled(EventId),
+    /// What the event had held was given back; it will never be settled.
+    #[error("the event {0} was voided: what it held was given back, and it will never be settled")]
+    Voided(EventId),
     /// The event id is known with other content.
     #[error("the event id {0} was used for something else")]
     Reused(EventId),

@@ -119,7 +119,7 @@ impl Reconciler {
         let known = self.ledger.known(&keys).await?;
         let mut amounts: HashMap<Account, i128> = HashMap::new();
         let mut count = 0;
-        for (event, _) in events.iter().zip(known).filter(|(_, known)| !known) {
+        for (event, _) in events.iter().zip(known).filter(|(_, known)| known.is_none()) {
             let Some(held) = &event.held else { continue };
             *amounts.entry(held.payer).or_default() += i128::from(held.outcome.amount.0);
             count += 1;

@@ -27,9 +27,11 @@ impl Ledger {
             match self.cache.hold(hold.clone(), epoch).await? {
                 HoldResult::Held(outcome, position) => {
                     self.count_hold(&hold);
-                    return Ok(Answer { outcome, replayed: false, position });
+                    return Ok(Answer { outcome, digest: hold.digest, replayed: false, position });
                 }
-                HoldResult::Replayed(outcome, position) => return Ok(Answer { outcome, replayed: true, position }),
+                HoldResult::Replayed(outcome, position) => {
+                    return Ok(Answer { outcome, digest: hold.digest, replayed: true, position });
+                }
                 HoldResult::Reused => return Err(Error::Reused(hold.event_id)),
                 HoldResult::NoAccount => return Err(Error::NoAccount(hold.payer)),
                 HoldResult::LimitReached(index) => return Err(Error::LimitReached(index)),
@@ -69,7 +71,7 @@ impl Ledger {
         for _ in 0..load::TRIES_MAX {
             match self.cache.outcome(payer, event_id).await? {
                 Remembered::Known(known, outcome, position) if known == digest => {
-                    return Ok(Some(Answer { outcome, replayed: true, position }));
+                    return Ok(Some(Answer { outcome, digest, replayed: true, position }));
                 }
                 Remembered::Known(..) => return Err(Error::Reused(event_id.clone())),
                 Remembered::Unknown => return self.posted(payer.user_id, event_id, digest).await,
@@ -99,7 +101,7 @@ impl Ledger {
         let Some(event) = self.db.event(payer, event_id).await? else { return Ok(None) };
         match event.outcome {
             Some(outcome) if event.digest == digest => {
-                Ok(Some(Answer { outcome, replayed: true, position: Position::default() }))
+                Ok(Some(Answer { outcome, digest, replayed: true, position: Position::default() }))
             }
             _ => Err(Error::Reused(event_id.clone())),
         }

@@ -43,6 +43,9 @@ impl From<consumer::Verdict> for Verdict {
     }
 }
 
+/// How many problem codes a plugin is given at installation.
+const PROBLEM_CODES: u32 = 1_000;
+
 /// The message of a delivery; `attempt` is 1 for the first.
 pub(crate) fn message(delivery: &Delivery, attempt: u32) -> consumer::Message<'_> {
     let event = &delivery.event;
@@ -95,6 +98,11 @@ fn check_response(plugin: &Plugin, response: api::Response) -> Result<ApiRespons
     Ok(ApiResponse { status: response.status, body: response.body.into() })
 }
 
+/// A small number is one of the plugin's own codes, in the range that it was given at installation; others are the host's.
+fn code(base: u32, code: u32) -> u32 {
+    if code < PROBLEM_CODES { base.saturating_add(code) } else { code }
+}
+
 fn check_problem(plugin: &Plugin, problem: api::Problem) -> Result<Problem, String> {
     let bytes = problem.slug.len() + problem.detail.len() + problem.extra.len();
     let bytes_max = plugin.limits.response_bytes as usize;
@@ -122,7 +130,7 @@ fn check_problem(plugin: &Plugin, problem: api::Problem) -> Result<Problem, Stri
     }
     Ok(Problem {
         status: problem.status,
-        code: problem.code,
+        code: code(plugin.problem_code_base, problem.code),
         slug: problem.slug,
         detail: problem.detail,
         extra,

@@ -6,7 +6,10 @@ wasmtime::component::bindgen!({
     path: "../wit",
     world: "greenroom:plugin/plugin",
     imports: {
-        "greenroom:room/room": trappable,
+        "greenroom:room/room.get-info": trappable,
+        "greenroom:room/room.configuration": trappable,
+        "greenroom:room/room.broadcast": trappable,
+        "greenroom:room/room.send": trappable,
         "wasi:config/store": trappable,
         "wasi:logging/logging": trappable,
         "wasi:clocks/wall-clock": trappable,

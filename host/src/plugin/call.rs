@@ -8,6 +8,7 @@ use greenroom_manifest::Role;
 
 use crate::breaker::Breaker;
 use crate::domain::{RoomId, StreamId, UserId};
+use crate::ledger;
 use crate::plugin::Plugin;
 
 /// Who calls; the token has been checked.
@@ -163,6 +164,9 @@ pub enum Error {
     /// The call was made, but whether it is durable is not known.
     #[error("the outcome is not known yet: {0}")]
     NotDurable(String),
+    /// The call was made, but one of its events may not be told of: it is not settled, or never will be.
+    #[error(transparent)]
+    NotTellable(#[from] ledger::Error),
     /// A backend did not answer, so a batch was not dealt with. No fault of its events.
     #[error("unavailable: {0}")]
     Unavailable(String),

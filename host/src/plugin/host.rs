@@ -11,6 +11,7 @@ pub(crate) mod keyvalue;
 mod ledger;
 mod logging;
 mod mq;
+mod pots;
 mod random;
 mod room;
 mod rows;
@@ -28,6 +29,7 @@ use wasmtime::component::{HasSelf, Linker};
 use crate::plugin::bindings::{greenroom, wasi};
 use crate::plugin::state::State;
 
+pub(crate) use pots::Pots;
 pub(crate) use rows::RememberedRows;
 
 /// Everything that this host offers.
@@ -68,7 +70,7 @@ pub(crate) async fn watched<T>(call: impl Future<Output = T>) -> (T, bool) {
 
 /// What a plugin is told of a backend that does not answer, and may tell its callers. The backend's own words are for the log: they
 /// may name hosts and tables.
-fn unavailable(what: &str, cause: &str) -> String {
+pub(crate) fn unavailable(what: &str, cause: &str) -> String {
     let _ = OUTAGE.try_with(|outage| outage.set(true));
     // Each request of an outage has one.
     if TOLD.check().is_ok() {

@@ -8,13 +8,15 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::future::try_join;
 use wasmtime::Trap;
 
 use crate::domain::PushMessage;
+use crate::ledger::Ledger;
 use crate::plugin::bindings::exports::greenroom::plugin::consumer;
 use crate::plugin::instance::{Input, Output, Warm};
 use crate::plugin::pool::{Line, Refused};
-use crate::plugin::state::{Breach, Call, Kind};
+use crate::plugin::state::{Breach, Call, Kind, Told};
 use crate::plugin::{Context, Error, Plugin, host};
 use crate::ports::cache::{Cache, Position};
 use crate::ports::push_bus::PushBus;
@@ -22,6 +24,7 @@ use crate::ports::push_bus::PushBus;
 /// What calls need besides the plugin.
 pub(crate) struct Caller<'a> {
     pub(crate) cache: &'a dyn Cache,
+    pub(crate) ledger: &'a Ledger,
     pub(crate) push_bus: &'a dyn PushBus,
     /// How often guest code comes back to the host, in milliseconds.
     pub(crate) tick_ms: u32,
@@ -32,6 +35,7 @@ pub(crate) struct Caller<'a> {
 /// What a call left behind.
 struct Left {
     positions: BTreeSet<Position>,
+    told: Vec<Told>,
     pushes: Vec<PushMessage>,
 }
 
@@ -61,18 +65,31 @@ impl Caller<'_> {
             return Err(Error::Unavailable("a backend did not answer".into()));
         }
         let (output, effects) = ran?;
-        // From the last: where positions are of one journal, the others are durable then.
-        for position in effects.positions.into_iter().rev() {
-            match within(left, pin!(self.cache.durable(position))).await {
-                Some(Ok(())) => {}
-                Some(Err(error)) => return Err(Error::NotDurable(error.to_string())),
-                None => return Err(Error::NotDurable(format!("not within {timeout:?}"))),
-            }
+        // Together, so that whoever settles may tell of the books while durability is still waited for.
+        let tellable = try_join(self.durable(effects.positions), self.settled(effects.told));
+        match within(left, pin!(tellable)).await {
+            Some(tellable) => drop(tellable?),
+            None => return Err(Error::NotDurable(format!("not within {timeout:?}"))),
         }
         if !effects.pushes.is_empty() {
             self.publish(plugin, effects.pushes, left).await;
         }
         Ok(output)
+    }
+
+    async fn durable(&self, positions: BTreeSet<Position>) -> Result<(), Error> {
+        // From the last: where positions are of one journal, the others are durable then.
+        for position in positions.into_iter().rev() {
+            self.cache.durable(position).await.map_err(|error| Error::NotDurable(error.to_string()))?;
+        }
+        Ok(())
+    }
+
+    async fn settled(&self, told: Vec<Told>) -> Result<(), Error> {
+        for Told { payer, event_id, digest } in told {
+            self.ledger.tellable(payer, &event_id, digest).await?;
+        }
+        Ok(())
     }
 
     /// Pushes are at most once: one that the bus does not take is lost, and the answer stands.
@@ -135,7 +152,12 @@ fn take_effects(warm: &mut Warm) -> Left {
     state.call.kind = Kind::Told;
     state.call.by_id = None;
     state.call.known.clear();
-    Left { positions: std::mem::take(&mut state.call.positions), pushes: std::mem::take(&mut state.call.pushes) }
+    state.call.rooms.clear();
+    Left {
+        positions: std::mem::take(&mut state.call.positions),
+        told: std::mem::take(&mut state.call.told),
+        pushes: std::mem::take(&mut state.call.pushes),
+    }
 }
 
 fn no_instance(plugin: &Plugin, refused: Refused) -> Error {

@@ -64,6 +64,8 @@ pub(crate) struct Limits {
     pub(crate) response_bytes: u32,
     /// Pushes in one call.
     pub(crate) pushes: u32,
+    /// The same for a batch of events.
+    pub(crate) batch_pushes: u32,
 }
 
 impl Limits {
@@ -80,6 +82,7 @@ impl Limits {
         let concurrency = within("concurrency-max", asked.concurrency_max, 64, bounds.instances_max.min(512))?;
         let host_calls = within("host-calls-max", asked.host_calls_max, 1_000, 100_000)?;
         let default_memory = u32::try_from(16 * MIB).unwrap_or(u32::MAX).min(memory);
+        let pushes = within("pushes-max", asked.pushes_max, 16, 256)?;
         Ok(Self {
             memory_bytes: within("memory-bytes-max", memory_asked, default_memory, memory)?.into(),
             deadline: Duration::from_millis(deadline.into()),
@@ -90,7 +93,8 @@ impl Limits {
             host_calls,
             batch_host_calls: host_calls.max(100_000),
             response_bytes: within("response-bytes-max", asked.response_bytes_max, 1 << 20, 8 << 20)?,
-            pushes: within("pushes-max", asked.pushes_max, 16, 256)?,
+            pushes,
+            batch_pushes: pushes.max(1_000),
         })
     }
 }

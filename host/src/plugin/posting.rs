@@ -2,13 +2,13 @@
 //!
 //! A posting that breaks a rule is refused alone; its neighbours are written.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::domain::{self, Amount, AssetType, Entry, Event, EventId, Held, Part, UserId};
 use crate::plugin::bindings::greenroom::ledger::ledger::{self as wit, Error, PostOutcome};
 use crate::plugin::state::{Kind, State};
-use crate::ports::db::PostResult;
+use crate::ports::db::{self, PostResult};
 
 /// Postings in one call; the greatest batch.
 const POSTINGS_MAX: usize = 1_000;
@@ -28,8 +28,9 @@ pub(crate) async fn post(state: &mut State, batch: Vec<wit::Posting>) -> Result<
     }
     let mut outcomes: Vec<Option<PostOutcome>> = Vec::with_capacity(batch.len());
     let mut postings = Vec::with_capacity(batch.len());
+    let pots = own_pots(state, &batch).await?;
     for posting in batch {
-        match check(state, posting) {
+        match check(state, &pots, posting) {
             Ok(posting) => {
                 postings.push(posting);
                 outcomes.push(None);
@@ -63,7 +64,22 @@ pub(crate) fn event_of_batch(state: &mut State, key: &(UserId, EventId)) -> Opti
     by_id.get(key).cloned()
 }
 
-fn check(state: &mut State, posting: wit::Posting) -> Result<domain::Posting, String> {
+/// Those of the batch's accounts that are pots of the plugin.
+async fn own_pots(state: &mut State, batch: &[wit::Posting]) -> Result<BTreeSet<UserId>, Error> {
+    let named: BTreeSet<UserId> =
+        batch.iter().flat_map(|posting| &posting.entries).map(|entry| UserId(entry.account.user_id)).collect();
+    let mut own = BTreeSet::new();
+    for account in named.into_iter().filter(|account| account.pot().is_some()) {
+        let is_own = state.ports.pots.is_of(&state.profile.name, account).await;
+        let unavailable = |error: db::Error| super::host::unavailable("the ledger", &error.to_string());
+        if is_own.map_err(|error| Error::Unavailable(unavailable(error)))? {
+            own.insert(account);
+        }
+    }
+    Ok(own)
+}
+
+fn check(state: &mut State, pots: &BTreeSet<UserId>, posting: wit::Posting) -> Result<domain::Posting, String> {
     check_texts(&posting)?;
     let event_id = EventId::new(&posting.event_id).map_err(|e| format!("event-id: {e}"))?;
     let payer = UserId(posting.payer);
@@ -88,6 +104,7 @@ fn check(state: &mut State, posting: wit::Posting) -> Result<domain::Posting, St
         at_ms: event.at_ms,
     };
     books.check().map_err(|e| e.to_string())?;
+    check_accounts(pots, &books, held)?;
     check_sources(state, &books, held)?;
     Ok(books)
 }
@@ -110,6 +127,38 @@ fn check_texts(posting: &wit::Posting) -> Result<(), String> {
     Ok(())
 }
 
+/// Entries are of users, of the mint, of the platform, and of the plugin's own pots, each in its part.
+fn check_accounts(pots: &BTreeSet<UserId>, books: &domain::Posting, held: &Held) -> Result<(), String> {
+    for entry in &books.entries {
+        let (user, asset) = (entry.account.user_id, entry.account.asset_type);
+        if user.pot().is_some() {
+            if !pots.contains(&user) {
+                return Err(format!("an entry for user {user}: that is no pot of this plugin"));
+            }
+            // A pot keeps what somebody has paid; what is minted goes to people.
+            if asset != held.payer.asset_type {
+                let paid = held.payer.asset_type;
+                return Err(format!(
+                    "{} may not have an entry: a pot takes the asset that is held, {paid}",
+                    entry.account
+                ));
+            }
+        } else if user.0 == 0 || (user.is_system() && user != UserId::MINT && user != UserId::PLATFORM) {
+            return Err(format!(
+                "an entry for user {user}: only users, the plugin's pots, the platform (-2) and the mint (-1) have entries"
+            ));
+        }
+        let pays = entry.part == Part::Payer && entry.account == held.payer;
+        if !pays && (entry.part == Part::System) != user.is_system() {
+            return Err(format!(
+                "the entry of {} is in the wrong part: `system` is for system accounts",
+                entry.account
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// Value comes from the hold, all of it, or from the mint in an asset that may be minted; from nowhere else.
 ///
 /// What the payer gets back does not count against what was paid: the books must not show a greater payment than was agreed to.
@@ -117,17 +166,6 @@ fn check_sources(state: &State, books: &domain::Posting, held: &Held) -> Result<
     let mut paid = Amount::ZERO;
     for entry in &books.entries {
         let (user, asset) = (entry.account.user_id, entry.account.asset_type);
-        if user.0 == 0 || (user.is_system() && user != UserId::MINT && user != UserId::PLATFORM) {
-            return Err(format!(
-                "an entry for user {user}: only users, the platform (-2) and the mint (-1) have entries"
-            ));
-        }
-        if (entry.part == Part::System) != user.is_system() {
-            return Err(format!(
-                "the entry of {} is in the wrong part: `system` is for system accounts",
-                entry.account
-            ));
-        }
         if entry.account == held.payer && entry.part == Part::Payer {
             paid = paid.plus(entry.delta).map_err(|e| e.to_string())?;
         } else if entry.delta < Amount::ZERO {

@@ -25,6 +25,15 @@ use crate::ports::db;
 /// Failures in a row, in all rooms together, that open a plugin's circuit: several rooms' worth.
 const FAILURES_MAX: u32 = 20;
 
+/// Functions that need a grant beyond that of their interface.
+const GRANTED_FUNCTIONS: [(&str, &str, Grant); 5] = [
+    ("greenroom:room/", "broadcast", Grant::Push),
+    ("greenroom:room/", "send", Grant::Push),
+    ("greenroom:room/", "broadcast-in", Grant::Push),
+    ("greenroom:room/", "send-in", Grant::Push),
+    ("greenroom:ledger/", "pot", Grant::Pots),
+];
+
 /// What preparing needs; one for all plugins.
 pub(crate) struct Workshop {
     pub(crate) engine: Engine,
@@ -136,10 +145,12 @@ impl Workshop {
         let engine = &self.engine.inner;
         for (import, item) in component.component_type().imports(engine) {
             let ComponentItem::ComponentInstance(instance) = item.ty else { continue };
-            let pushes = import.starts_with("greenroom:room/")
-                && instance.exports(engine).any(|(function, _)| function == "broadcast" || function == "send");
-            if pushes && !checked.manifest.grants.contains(&Grant::Push) {
-                return Err(missing_grant(Grant::Push, &format!("{import} with `broadcast` or `send`")));
+            for (interface, function, grant) in GRANTED_FUNCTIONS {
+                let imports =
+                    import.starts_with(interface) && instance.exports(engine).any(|(name, _)| name == function);
+                if imports && !checked.manifest.grants.contains(&grant) {
+                    return Err(missing_grant(grant, &format!("{import} with `{function}`")));
+                }
             }
         }
         Ok(())

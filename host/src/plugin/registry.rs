@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 
 use arc_swap::ArcSwap;
 use semver::Version;
@@ -17,15 +17,15 @@ use crate::domain::AssetType;
 use crate::ledger::Ledger;
 use crate::plugin::bindings::exports::greenroom::plugin::api;
 use crate::plugin::engine::Engine;
-use crate::plugin::host::RememberedRows;
+use crate::plugin::host::{Pots, RememberedRows};
 use crate::plugin::instance::{Input, Output};
 use crate::plugin::invoke::Caller;
 use crate::plugin::limits::Bounds;
 use crate::plugin::prepare::{Checked, Workshop};
 use crate::plugin::state::{Kind, Ports};
 use crate::plugin::{
-    ApiRequest, ApiResponse, Context, Error, Occasion, Plugin, Problem, Rejected, Verdict, answer, compile, consume,
-    host,
+    ApiRequest, ApiResponse, Context, Enabled, Error, Occasion, Plugin, Problem, Rejected, Verdict, answer, compile,
+    consume, host,
 };
 use crate::ports::cache::Cache;
 use crate::ports::clock::Clock;
@@ -42,7 +42,7 @@ pub struct Settings {
     pub ledger: Arc<Ledger>,
     /// For `greenroom:cache`.
     pub cache: Arc<dyn Cache>,
-    /// For `greenroom:mq`.
+    /// Where plugins that consume have a group.
     pub queue: Arc<dyn Queue>,
     /// For `greenroom:timer`.
     pub timers: Arc<Timers>,
@@ -50,6 +50,8 @@ pub struct Settings {
     pub push_bus: Arc<dyn PushBus>,
     /// For `greenroom:db`.
     pub statements: Arc<dyn db::Statements>,
+    /// For the pots of `greenroom:ledger`.
+    pub pots: Arc<dyn db::Pots>,
     /// Where installed plugins are remembered.
     pub plugins: Arc<dyn db::Plugins>,
     /// The time.
@@ -80,6 +82,14 @@ pub enum InstallError {
         /// The version.
         version: Version,
     },
+    /// Events wait for the last version of a plugin that consumes; worth a retry.
+    #[error("{events} events wait for plugin {name} to consume them; let them be settled first, then remove it")]
+    Awaited {
+        /// The name.
+        name: String,
+        /// How many.
+        events: u64,
+    },
     /// The database or the disk; worth a retry.
     #[error("cannot install now: {0}")]
     Unavailable(String),
@@ -93,6 +103,7 @@ pub struct Registry {
     workshop: Arc<Workshop>,
     pub(super) plugins: Arc<dyn db::Plugins>,
     push_bus: Arc<dyn PushBus>,
+    queue: Arc<dyn Queue>,
     installed: ArcSwap<Installed>,
     /// The one place in which a plugin is installed. It keeps the versions that another process installed and that do not load here.
     pub(super) installing: Mutex<BTreeSet<(String, Version)>>,
@@ -112,10 +123,12 @@ impl Registry {
     /// If the engine cannot be set up or the database does not answer.
     pub async fn start(settings: Settings) -> Result<Self, InstallError> {
         let (plugins, push_bus) = (Arc::clone(&settings.plugins), Arc::clone(&settings.push_bus));
+        let queue = Arc::clone(&settings.queue);
         let registry = Self {
             workshop: Arc::new(workshop(settings)?),
             plugins,
             push_bus,
+            queue,
             installed: ArcSwap::default(),
             installing: Mutex::default(),
         };
@@ -161,16 +174,42 @@ impl Registry {
         Ok(plugin)
     }
 
-    /// Forgets a version; the caller has made sure that it is not bound. False if it was not there.
+    /// Forgets a version; the caller has made sure that it is not bound. With the last version of a plugin the queue keeps no events for
+    /// it any more. False if it was not there.
     ///
     /// # Errors
-    /// If the database does not answer.
+    /// `Awaited` if it is the last version and events wait for it; nothing is done then. Else if the database or the queue does not answer.
     pub async fn remove(&self, name: &str, version: &Version) -> Result<bool, InstallError> {
         let _place = self.installing.lock().await;
+        // Before it is removed: if this host ends in between, the plugin is there and joins its group again.
+        if self.is_last(name, version) {
+            self.forget_group(name).await?;
+        }
         let removed = self.plugins.remove(name, version).await.map_err(unavailable)?;
         self.forget(&(name.to_owned(), version.clone()));
         self.announce().await;
         Ok(removed)
+    }
+
+    /// Whether this is the only version of a plugin that is there.
+    fn is_last(&self, name: &str, version: &Version) -> bool {
+        let installed = self.installed.load();
+        let mut versions = installed.keys().filter(|(of, _)| of == name).map(|(_, version)| version);
+        versions.next() == Some(version) && versions.next().is_none()
+    }
+
+    async fn forget_group(&self, name: &str) -> Result<(), InstallError> {
+        let waiting = self.queue.lag().await.map_err(unavailable)?.get(name).copied();
+        match waiting {
+            None => Ok(()),
+            Some(0) => self.queue.forget(name).await.map_err(unavailable),
+            Some(events) => Err(InstallError::Awaited { name: name.to_owned(), events }),
+        }
+    }
+
+    /// Says who knows the rooms; once, when they are there. Until then plugins find no room but that of their call.
+    pub fn know_rooms(&self, rooms: Weak<dyn Enabled>) {
+        let _ = self.workshop.ports.enabled.set(rooms);
     }
 
     /// Tells every process that rooms or plugins were changed. If that fails, they find out by looking.
@@ -317,6 +356,7 @@ impl Registry {
         let bounds = &self.workshop.bounds;
         Caller {
             cache: self.workshop.ports.cache.as_ref(),
+            ledger: self.workshop.ports.ledger.as_ref(),
             push_bus: self.push_bus.as_ref(),
             tick_ms: u32::try_from(bounds.tick.as_millis()).unwrap_or(u32::MAX).max(1),
             alone_max: bounds.alone_max,
@@ -365,6 +405,8 @@ fn workshop(settings: Settings) -> Result<Workshop, InstallError> {
         clock: settings.clock,
         mintable_assets: settings.mintable_assets,
         rows: RememberedRows::default(),
+        pots: Pots::new(settings.pots),
+        enabled: OnceLock::new(),
         push_bus: settings.push_bus,
     });
     Ok(Workshop { engine, linker, ports, bounds: settings.bounds, cache_dir: dir })

@@ -4,23 +4,26 @@
 //! are durable. Pushes are only collected.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 
 use greenroom_manifest::Grant;
 use wasmtime::component::ResourceTable;
 use wasmtime::{ResourceLimiter, UpdateDeadline};
 
-use crate::domain::{AssetType, Event, EventId, PushMessage, RoomId, UserId};
+use crate::domain::{AssetType, ContentDigest, Event, EventId, PushMessage, RoomId, UserId};
 use crate::ledger::Ledger;
-use crate::plugin::host::RememberedRows;
+use crate::plugin::host::{Pots, RememberedRows};
 use crate::plugin::limits::Limits;
-use crate::plugin::{Caller, Context, RoomInfo};
+use crate::plugin::{Caller, Context, Enabled, RoomInfo};
 use crate::ports::cache::{Cache, Position};
 use crate::ports::clock::Clock;
 use crate::ports::db;
 use crate::ports::push_bus::PushBus;
 use crate::ports::queue::Delivery;
 use crate::timer::Timers;
+
+/// Rooms of a call that are kept; others are asked for again.
+const ROOMS_MAX: usize = 1_000;
 
 /// What the host functions work over.
 pub(crate) struct Ports {
@@ -31,6 +34,9 @@ pub(crate) struct Ports {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) mintable_assets: BTreeSet<AssetType>,
     pub(crate) rows: RememberedRows,
+    pub(crate) pots: Pots,
+    /// Not there before the rooms are, which hold the plugins.
+    pub(crate) enabled: OnceLock<Weak<dyn Enabled>>,
     pub(crate) push_bus: Arc<dyn PushBus>,
 }
 
@@ -62,6 +68,14 @@ pub(crate) enum Kind {
     Told,
 }
 
+/// An event that a call tells a client of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Told {
+    pub(crate) payer: UserId,
+    pub(crate) event_id: EventId,
+    pub(crate) digest: ContentDigest,
+}
+
 /// One call.
 pub(crate) struct Call {
     pub(crate) kind: Kind,
@@ -71,10 +85,16 @@ pub(crate) struct Call {
     pub(crate) pushes: Vec<PushMessage>,
     /// Events that this call held or found by their content: proof that they are the plugin's own.
     pub(crate) known: Vec<(UserId, EventId)>,
+    /// Events that the caller of a request is told of.
+    pub(crate) told: Vec<Told>,
     /// The batch by payer and event id; made when first needed.
     pub(crate) by_id: Option<HashMap<(UserId, EventId), Arc<Event>>>,
+    /// The other rooms that the call has named.
+    pub(crate) rooms: HashMap<RoomId, Option<Arc<Context>>>,
     pub(crate) log_lines: u32,
+    pub(crate) pots_made: u32,
     pub(crate) host_calls_left: u32,
+    pub(crate) pushes_max: usize,
     pub(crate) ticks_left: u32,
     /// Why the host ended the call.
     pub(crate) breach: Option<Breach>,
@@ -101,8 +121,12 @@ impl Call {
             positions: BTreeSet::new(),
             pushes: Vec::new(),
             known: Vec::new(),
+            told: Vec::new(),
             by_id: None,
+            rooms: HashMap::new(),
             log_lines: 0,
+            pots_made: 0,
+            pushes_max: if batch { limits.batch_pushes } else { limits.pushes } as usize,
             host_calls_left: if batch { limits.batch_host_calls } else { limits.host_calls },
             ticks_left: deadline_ms.div_ceil(tick_ms.max(1)),
             breach: None,
@@ -171,6 +195,28 @@ impl State {
 
     pub(crate) fn room_id(&self) -> Option<RoomId> {
         self.room().map(|room| room.room_id)
+    }
+
+    /// What the plugin runs under in a room that a call has named; none if it is not enabled there. The same through one call.
+    ///
+    /// # Errors
+    /// In words, if that cannot be read now.
+    pub(crate) async fn context_in(&mut self, room: RoomId) -> Result<Option<Arc<Context>>, String> {
+        if self.room_id() == Some(room) {
+            return Ok(self.call.context.clone());
+        }
+        if let Some(known) = self.call.rooms.get(&room) {
+            return Ok(known.clone());
+        }
+        let (ports, profile) = (Arc::clone(&self.ports), Arc::clone(&self.profile));
+        let Some(enabled) = ports.enabled.get().and_then(Weak::upgrade) else {
+            return Err("the host is starting or stopping".into());
+        };
+        let found = enabled.enabled(room, &profile.name).await?;
+        if self.call.rooms.len() < ROOMS_MAX {
+            self.call.rooms.insert(room, found.clone());
+        }
+        Ok(found)
     }
 
     pub(crate) fn config_json(&self) -> Arc<str> {

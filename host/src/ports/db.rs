@@ -5,20 +5,22 @@
 mod deliveries;
 mod ledger;
 mod plugins;
+mod pots;
 mod rooms;
 mod statements;
 
 use async_trait::async_trait;
 
 pub use deliveries::{DeadLetter, Deliveries, Retry};
-pub use ledger::{Difference, Ledger, PostResult, Posted, PostedEvent, Record, RecordCursor};
+pub use ledger::{Difference, KnownEvent, Ledger, PostResult, Posted, PostedEvent, Record, RecordCursor};
 pub use plugins::{Plugins, StoredPlugin};
+pub use pots::Pots;
 pub use rooms::{AuditEntry, BindingRow, RoomChange, RoomRow, Rooms, StreamRow};
 pub use statements::{Statements, Step, TransactError, Value};
 
 /// One set of tables that is all of these.
 #[async_trait]
-pub trait Database: Ledger + Rooms + Plugins + Deliveries + Statements {
+pub trait Database: Ledger + Pots + Rooms + Plugins + Deliveries + Statements {
     /// Whether the database answers.
     ///
     /// # Errors

@@ -55,7 +55,8 @@ pub trait Queue: Send + Sync {
     /// at a time in one process; joining again with other topics changes what that one reads.
     async fn subscribe(&self, group: &str, topics: &[Arc<str>]) -> Result<Box<dyn Consumer>, Error>;
 
-    /// Forgets a group: events are no longer kept for it. Refused by the caller while events of it are not consumed.
+    /// Forgets a group: events are no longer kept for it, but for those that hold money on topics which bear its name. Refused by the
+    /// caller while events of it are not consumed. Idempotent; a group of this name that joins later is a new one.
     async fn forget(&self, group: &str) -> Result<(), Error>;
 
     /// Every event that holds money and that the group it belongs to (the topic up to its first dot) has not committed.

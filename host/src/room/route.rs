@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use greenroom_manifest::{Method, Route, Scope};
 
 use super::{Error, Rooms, Routed};
 use crate::domain::RoomId;
-use crate::plugin::Context;
+use crate::plugin::{Context, Enabled};
 use crate::room::snapshot::{Binding, Snapshot};
 
 type Params = Vec<(String, String)>;
@@ -43,6 +44,20 @@ impl Rooms {
     /// `RoomNotFound`, or the database.
     pub async fn context(&self, room: RoomId, plugin: &str) -> Result<Option<Arc<Context>>, Error> {
         Ok(self.snapshot(room).await?.binding(plugin).and_then(|binding| binding.stable.clone()))
+    }
+}
+
+#[async_trait]
+impl Enabled for Rooms {
+    async fn enabled(&self, room: RoomId, plugin: &str) -> Result<Option<Arc<Context>>, String> {
+        match self.snapshot(room).await {
+            Ok(snapshot) => {
+                let binding = snapshot.binding(plugin).filter(|binding| binding.row.enabled);
+                Ok(binding.and_then(|binding| binding.stable.clone()))
+            }
+            Err(Error::RoomNotFound(_)) => Ok(None),
+            Err(error) => Err(error.to_string()),
+        }
     }
 }
 

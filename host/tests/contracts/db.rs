@@ -5,6 +5,7 @@ pub mod deliveries;
 pub mod ledger;
 pub mod model;
 pub mod plugins;
+pub mod pots;
 pub mod rooms;
 pub mod statements;
 
@@ -54,6 +55,9 @@ macro_rules! db_contracts {
             plugins:
                 a_version_is_installed_once_and_keeps_its_range_of_codes,
                 plugins_are_listed_by_name_and_version;
+            pots:
+                a_name_is_one_pot_for_ever_and_each_plugin_has_its_own,
+                a_pot_that_many_make_at_once_is_made_once;
             rooms:
                 a_room_is_made_once_and_read_back,
                 only_one_of_two_changes_at_once_wins,

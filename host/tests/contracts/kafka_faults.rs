@@ -338,6 +338,25 @@ async fn a_host_that_stops_hands_its_partitions_over_at_once() {
     assert_eq!(ids(&read(&mut *of_bert, 1).await), ["2"], "sooner than its session would have ended");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_starts_waits_for_brokers_that_come_later_but_not_for_ever() {
+    let proxy = Proxy::open(Service::Kafka, &brokers()).await;
+    proxy.cut();
+    let once = Settings {
+        brokers: proxy.address(),
+        request_timeout: Duration::from_secs(1),
+        start_max: Duration::ZERO,
+        ..settings()
+    };
+    assert!(matches!(kafka::open(once.clone()).await, Err(Error::Unavailable(_))));
+    let opening = tokio::spawn(kafka::open(Settings { start_max: Duration::from_secs(60), ..once }));
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert!(!opening.is_finished(), "there is no broker");
+    proxy.pass();
+    let queue = timeout(Duration::from_secs(90), opening).await.unwrap().unwrap().unwrap();
+    queue.check().await.unwrap();
+}
+
 #[tokio::test]
 async fn a_topic_that_somebody_removed_is_made_again() {
     let settings = Settings { delivery_timeout: Duration::from_secs(2), ..settings() };

@@ -15,7 +15,7 @@ use greenroom::domain::{Account, Amount, AssetType, ContentDigest, Event, EventI
 use greenroom::ledger::{Error, Ledger};
 use greenroom::ports::cache::{Cache, Settled};
 use greenroom::ports::db::{
-    self, DeadLetter, Deliveries, Difference, PostResult, Posted, PostedEvent, Record, RecordCursor, Retry,
+    self, DeadLetter, Deliveries, Difference, KnownEvent, PostResult, Posted, PostedEvent, Record, RecordCursor, Retry,
 };
 
 use crate::fixture::*;
@@ -59,8 +59,8 @@ impl db::Ledger for Asked {
     async fn event(&self, _: UserId, _: &EventId) -> Result<Option<PostedEvent>, db::Error> {
         Ok(None)
     }
-    async fn known(&self, events: &[(UserId, EventId)]) -> Result<Vec<bool>, db::Error> {
-        Ok(vec![false; events.len()])
+    async fn known(&self, events: &[(UserId, EventId)]) -> Result<Vec<Option<KnownEvent>>, db::Error> {
+        Ok(vec![None; events.len()])
     }
     async fn accounts_of(&self, _: UserId) -> Result<Vec<(AssetType, Settled)>, db::Error> {
         unreachable!()

@@ -145,6 +145,28 @@ async fn pending(queue: &dyn Queue, topic: &str) -> Vec<String> {
     all.iter().filter(|event| *event.topic == *topic).map(|event| event.event_id.to_string()).collect()
 }
 
+/// A plugin that is removed and comes back. Meanwhile a cache that recovers must find that what was settled is settled.
+pub(crate) async fn a_group_that_was_forgotten_keeps_its_money_and_its_place(queue: &dyn Queue) {
+    let group = new_name("g");
+    let topic: Arc<str> = format!("{group}.sent").into();
+    let topics = std::slice::from_ref(&topic);
+    let mut consumer = queue.subscribe(&group, topics).await.unwrap();
+    queue.publish(vec![paid(&topic, new_account(), "before", 1)]).await.unwrap();
+    let before = read(&mut *consumer, 1).await;
+    consumer.commit(after(&before)).await.unwrap();
+    drop(consumer);
+    queue.forget(&group).await.unwrap();
+    queue.forget(&group).await.unwrap();
+    let mut mark = queue.mark().await.unwrap();
+    assert!(queue.is_past(&mut mark).await.unwrap(), "what was committed is settled");
+    queue.publish(vec![paid(&topic, new_account(), "meanwhile", 1)]).await.unwrap();
+    let mut mark = queue.mark().await.unwrap();
+    assert!(!queue.is_past(&mut mark).await.unwrap());
+    assert_eq!(pending(queue, &topic).await, ["meanwhile"]);
+    let mut again = queue.subscribe(&group, topics).await.unwrap();
+    assert_eq!(ids(&read(&mut *again, 1).await), ["meanwhile"]);
+}
+
 pub(crate) async fn what_nobody_consumes_and_holds_no_money_keeps_nobody_waiting(queue: &dyn Queue) {
     let topic = new_name("t") + ".told";
     queue.publish(vec![told(&topic, "k", "1")]).await.unwrap();
@@ -176,6 +198,7 @@ macro_rules! queue_contracts {
             groups_are_independent_and_start_at_their_subscription
             what_was_not_committed_is_delivered_again
             a_poll_waits_and_may_be_cancelled
+            a_group_that_was_forgotten_keeps_its_money_and_its_place
             a_group_may_change_its_topics
             money_waits_for_the_group_that_its_topic_is_named_after
             what_nobody_consumes_and_holds_no_money_keeps_nobody_waiting

@@ -146,6 +146,18 @@ impl Site {
         }
     }
 
+    /// Whether the books of an event are in the database now.
+    #[allow(dead_code, reason = "the embedded mode does not ask")]
+    pub async fn is_posted(&self, payer: i64, event_id: &str) -> bool {
+        let mut connection = PgConnection::connect(&postgres_url(self.name())).await.unwrap();
+        let posted = sqlx::query_scalar(
+            "SELECT EXISTS (SELECT 1 FROM greenroom.event WHERE payer_id = $1 AND event_id = $2 AND NOT voided)",
+        );
+        let posted: bool = posted.bind(payer).bind(event_id).fetch_one(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+        posted
+    }
+
     /// What an administrator with a shell could do to the database.
     pub async fn in_the_database(&self, sql: &'static str) {
         match &self.name {

@@ -62,6 +62,7 @@ impl House {
             timers: Arc::new(Timers::new(watched.clone(), clock.clone())),
             push_bus: watched.clone(),
             statements: self.db.clone(),
+            pots: self.db.clone(),
             plugins: self.db.clone(),
             clock,
             mintable_assets: default_mintable_assets(),

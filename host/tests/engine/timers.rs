@@ -5,13 +5,17 @@ use std::sync::atomic::Ordering;
 
 use greenroom::adapters::embedded::SystemClock;
 use greenroom::plugin::{Context, Error};
-use greenroom::timer::{Timer, Timers};
+use greenroom::timer::{Ended, Firing, SHARDS, Timer, Timers};
 
 use crate::ports::Happened;
 use crate::{Bench, ask, bench, context, fine, guest, request};
 
 async fn due(bench: &Bench) -> Vec<Timer> {
-    timers(bench).due(10).await.unwrap()
+    let mut due = Vec::new();
+    for shard in 0..SHARDS {
+        due.extend(timers(bench).take(shard, &mut Firing::default()).await.unwrap().timers);
+    }
+    due
 }
 
 fn timers(bench: &Bench) -> Timers {
@@ -26,13 +30,14 @@ async fn a_timer_is_durable_before_the_answer_and_gone_once_it_has_fired() {
     let happened = bench.house.watched.take_happened();
     let [Happened::Committed(set), Happened::Durable(durable)] = happened[..] else { panic!("{happened:?}") };
     assert_eq!(set, durable);
-    let set = due(&bench).await;
-    let [timer] = &set[..] else { panic!("{set:?}") };
+    let mut set = due(&bench).await;
+    let timer = set.pop().expect("it is due");
     assert_eq!((&*timer.plugin, timer.room_id.0, &*timer.key), ("hostile", 77, "key"));
     assert_eq!(timer.payload, b"no such stream");
     let fired = bench.registry.fire(&context(&plugin), &timer.key, &timer.payload).await;
     assert_eq!(fired.unwrap(), Ok(()));
-    timers(&bench).fired(timer).await.unwrap();
+    let shard = 77 % SHARDS;
+    timers(&bench).end(shard, vec![Ended { timer, is_done: true }], &mut Firing::default()).await.unwrap();
     assert_eq!(due(&bench).await, []);
 }
 

@@ -12,8 +12,6 @@ use greenroom_manifest::Role;
 use greenroom_services::Leash;
 use reqwest::StatusCode;
 
-use crate::services::folder;
-
 /// A debug build that compiles its plugins on a busy machine.
 const READY_WAIT: Duration = Duration::from_secs(90);
 const STARTS_MAX: usize = 3;
@@ -26,19 +24,20 @@ const TOKEN_LIFETIME_S: u64 = 30 * 86_400;
 /// One host, running or not.
 pub struct Host {
     data: PathBuf,
+    plugins: PathBuf,
     environment: Vec<(String, String)>,
     port: u16,
     running: Option<(Child, Leash)>,
 }
 
 impl Host {
-    /// The host of this number, not started. Its folder stays from scenario to scenario, so that plugins are compiled once.
-    pub fn new(number: usize, environment: Vec<(String, String)>) -> Self {
-        let data = folder().join(format!("host-{number}"));
+    /// The host of this number, not started. What it keeps in `folder` stays from scenario to scenario, so that plugins are compiled once.
+    pub fn new(folder: &Path, number: usize, environment: Vec<(String, String)>) -> Self {
+        let data = folder.join(format!("host-{number}"));
         std::fs::create_dir_all(&data).unwrap();
         std::fs::write(data.join("dev-secret"), SECRET).unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        Self { data, environment, port, running: None }
+        Self { data, plugins: plugins(folder), environment, port, running: None }
     }
 
     /// Its address, the same after a restart.
@@ -77,7 +76,7 @@ impl Host {
             .args(["serve", "--dev", "--listen", &format!("127.0.0.1:{}", self.port), "--data-dir"])
             .arg(&self.data)
             .arg("--plugins")
-            .arg(plugins())
+            .arg(&self.plugins)
             .env("GREENROOM_LOG_FILTER", "info")
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
@@ -157,8 +156,8 @@ fn signal(child: &Child, signal: &str) {
 }
 
 /// A folder with the gift plugin alone.
-fn plugins() -> PathBuf {
-    let folder = folder().join("plugins");
+fn plugins(folder: &Path) -> PathBuf {
+    let folder = folder.join("plugins");
     std::fs::create_dir_all(&folder).unwrap();
     let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/plugins/gift.wasm");
     let new = folder.join("gift.new");

@@ -8,7 +8,7 @@ use rand::{RngExt, SeedableRng};
 use crate::world::{Setup, World};
 
 /// Kills at random moments.
-const KILLS: usize = 12;
+const KILLS: usize = 6;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_that_is_killed_and_comes_back_loses_nothing() {

@@ -43,6 +43,7 @@ mod probe;
 mod proxy;
 mod redis;
 mod services;
+mod settled;
 mod site;
 mod verdict;
 mod world;

@@ -83,9 +83,10 @@ impl Setup {
 /// broken, waits until all is settled, and judges.
 pub struct World {
     setup: Setup,
+    // Dropped first where a scenario fails: who gets the services next starts its own hosts in the same folders.
+    pub hosts: Vec<Host>,
     pub services: MutexGuard<'static, Services>,
     pub site: Site,
-    pub hosts: Vec<Host>,
     networks: Vec<Network>,
     pub history: Arc<Recorder>,
     pub load: Load,
@@ -109,7 +110,7 @@ impl World {
             }
             let mut environment = site.environment(setup.durability, networks.last());
             environment.extend(setup.host_environment.get(number).cloned().unwrap_or_default());
-            hosts.push(Host::new(number, environment));
+            hosts.push(Host::new(services.folder(), number, environment));
         }
         futures::future::join_all(hosts.iter_mut().map(Host::start)).await;
         prepare(&hosts).await;
@@ -121,7 +122,7 @@ impl World {
         let urls = hosts.iter().map(Host::url).collect();
         let load = Load::start(seed, setup.plan.clone(), urls, Arc::clone(&history));
         println!("{}: begins after {:.1?}", setup.scenario, begun.elapsed());
-        Self { setup, services, site, hosts, networks, history, load, auditor, begun }
+        Self { setup, hosts, services, site, networks, history, load, auditor, begun }
     }
 
     /// The networks of a host, if the setup is proxied.

@@ -72,6 +72,7 @@ impl House {
             timers: Arc::new(Timers::new(cache, clock.clone())),
             push_bus: Arc::new(LocalPushBus::new(1)),
             statements: self.db.clone(),
+            pots: self.db.clone(),
             plugins: self.db.clone(),
             clock,
             mintable_assets: plugin::default_mintable_assets(),

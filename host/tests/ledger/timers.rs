@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use greenroom::domain::RoomId;
 use greenroom::ports::clock::Clock;
-use greenroom::timer::{Timer, Timers};
+use greenroom::timer::{Ended, Firing, SHARDS, Timer, Timers};
 use tempfile::TempDir;
 
 use crate::house::House;
@@ -27,6 +27,20 @@ impl Clock for Hand {
     }
 }
 
+/// What is due in every shard and of this process, as one that begins to fire finds it.
+async fn due(timers: &Timers) -> Vec<Timer> {
+    let mut due = Vec::new();
+    for shard in 0..SHARDS {
+        due.extend(timers.take(shard, &mut Firing::default()).await.unwrap().timers);
+    }
+    due
+}
+
+async fn end(timers: &Timers, timer: Timer, is_done: bool) {
+    let shard = timer.room_id.0.unsigned_abs() % SHARDS;
+    timers.end(shard, vec![Ended { timer, is_done }], &mut Firing::default()).await.unwrap();
+}
+
 fn rooms(due: &[Timer]) -> Vec<i64> {
     let mut rooms: Vec<i64> = due.iter().map(|timer| timer.room_id.0).collect();
     rooms.sort_unstable();
@@ -45,23 +59,79 @@ async fn of_two_processes_one_fires_a_timer_and_the_other_when_that_one_is_dead(
         first.set(&"test".into(), RoomId(*room), "end", 100, b"x").await.unwrap();
     }
     clock.move_on(200);
-    assert_eq!(rooms(&first.due(100).await.unwrap()), all);
-    assert_eq!(rooms(&second.due(100).await.unwrap()), Vec::<i64>::new());
+    assert_eq!(rooms(&due(&first).await), all);
+    assert_eq!(rooms(&due(&second).await), Vec::<i64>::new());
 
     // Alive, the first keeps its turn for as long as it likes.
     for _ in 0..10 {
         clock.move_on(1_000);
-        assert_eq!(rooms(&first.due(100).await.unwrap()), all);
-        assert_eq!(rooms(&second.due(100).await.unwrap()), Vec::<i64>::new());
+        assert_eq!(rooms(&due(&first).await), all);
+        assert_eq!(rooms(&due(&second).await), Vec::<i64>::new());
     }
     clock.move_on(DEATH_MS);
-    let due = second.due(100).await.unwrap();
-    assert_eq!(rooms(&due), all);
-    for timer in &due {
-        second.fired(timer).await.unwrap();
+    let taken = due(&second).await;
+    assert_eq!(rooms(&taken), all);
+    for timer in taken {
+        end(&second, timer, true).await;
     }
     clock.move_on(DEATH_MS);
-    assert_eq!(rooms(&first.due(100).await.unwrap()), Vec::<i64>::new());
+    assert_eq!(rooms(&due(&first).await), Vec::<i64>::new());
     drop((first, second));
+    house.close().await;
+}
+
+#[tokio::test]
+async fn an_ensured_timer_keeps_the_sooner_one_but_never_one_that_is_firing() {
+    let dir = TempDir::new().unwrap();
+    let house = House::open(&dir).await;
+    let clock = Arc::new(Hand(AtomicU64::new(1_000_000)));
+    let timers = Timers::new(house.embedded.cache.clone(), clock.clone());
+    let ensure = async |after_ms, payload: &[u8]| {
+        timers.ensure(&"test".into(), RoomId(7), "tally", after_ms, payload).await.unwrap();
+    };
+    ensure(500, b"first").await;
+    clock.move_on(100);
+    ensure(500, b"later").await;
+    clock.move_on(399);
+    assert_eq!(due(&timers).await, []);
+    clock.move_on(1);
+    ensure(500, b"due, but nobody has begun").await;
+    let taken = due(&timers).await;
+    assert_eq!(taken.iter().map(|timer| &timer.payload[..]).collect::<Vec<_>>(), [b"first"]);
+
+    // What is voted now may be too late for the firing that has begun.
+    ensure(500, b"second").await;
+    ensure(900, b"later").await;
+    end(&timers, taken.into_iter().next().unwrap(), true).await;
+    clock.move_on(500);
+    let taken = due(&timers).await;
+    assert_eq!(taken.iter().map(|timer| &timer.payload[..]).collect::<Vec<_>>(), [b"second"]);
+    ensure(100, b"sooner").await;
+    clock.move_on(100);
+    assert_eq!(due(&timers).await.len(), 1);
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_timer_that_fails_is_put_off_and_one_that_was_set_anew_stays() {
+    let dir = TempDir::new().unwrap();
+    let house = House::open(&dir).await;
+    let clock = Arc::new(Hand(AtomicU64::new(1_000_000)));
+    let timers = Timers::new(house.embedded.cache.clone(), clock.clone());
+    let set = async |after_ms| {
+        timers.set(&"test".into(), RoomId(7), "end", after_ms, b"x").await.unwrap();
+    };
+    set(0).await;
+    for wait_ms in [1_000, 2_000, 4_000] {
+        let timer = due(&timers).await.pop().unwrap();
+        end(&timers, timer, false).await;
+        clock.move_on(wait_ms - 1);
+        assert_eq!(due(&timers).await, [], "{wait_ms}");
+        clock.move_on(1);
+    }
+    let timer = due(&timers).await.pop().unwrap();
+    set(0).await;
+    end(&timers, timer, true).await;
+    assert_eq!(due(&timers).await.len(), 1, "set anew while it was firing");
     house.close().await;
 }

@@ -64,4 +64,4 @@ impl Plugin for Gift {
     }
 }
 
-greenroom_sdk::plugin!(Gift: api, consumer, lifecycle, timer_handler);
+greenroom_sdk::raw_plugin!(Gift: api, consumer, lifecycle, timer_handler);

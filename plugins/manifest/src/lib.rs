@@ -1,6 +1,6 @@
 //! A plugin's manifest: what it is, what it needs, and how it travels inside the component.
 //!
-//! An author writes `plugin.toml` beside the source; [`Manifest::from_toml`] reads it, and [`embed`] adds it to the built
+//! An author writes `plugin.toml` beside the source; [`Manifest::from_toml`] reads it, [`Manifest::described`] adds what the code says of itself, and [`embed`] adds it to the built
 //! component as the custom section [`SECTION`], so that one `.wasm` file is all. The host reads it back with [`extract`].
 
 mod check;
@@ -33,6 +33,9 @@ pub struct Manifest {
     /// What it answers.
     #[serde(default)]
     pub routes: Vec<Route>,
+    /// What it refuses in words of its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<ProblemKind>,
     /// JSON Schema of its configuration in a room; `default` keywords fill in what an operator leaves out.
     #[serde(default = "any_object")]
     pub config: Value,
@@ -89,12 +92,29 @@ pub struct Route {
     /// One sentence for the interface's description.
     #[serde(default)]
     pub summary: String,
+    /// JSON Schema of the query's parameters as an object, for the interface's description.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub query: Option<Value>,
     /// JSON Schema of the body; the host refuses others before the plugin is called.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<Value>,
     /// JSON Schema of the answer, for the interface's description.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub response: Option<Value>,
+}
+
+/// A refusal of the plugin's own, for the interface's description.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ProblemKind {
+    /// 0 to 999 within the range that the plugin is given at installation, or one of the host's codes.
+    pub code: u32,
+    /// HTTP status.
+    pub status: u16,
+    /// The client sees `/problems/<slug>`.
+    pub slug: String,
+    /// What it says, with the names of what is filled in as `{fields}`.
+    pub detail: String,
 }
 
 /// An HTTP method.
@@ -161,10 +181,12 @@ pub enum Grant {
     Db,
     /// `greenroom:mq`.
     Mq,
-    /// `greenroom:room` `broadcast` and `send`; reading needs no grant.
+    /// `greenroom:room` `broadcast`, `send` and their likes in other rooms; reading needs no grant.
     Push,
     /// `greenroom:timer`.
     Timer,
+    /// `greenroom:ledger` `pot`: accounts of the plugin's own, from which it pays.
+    Pots,
 }
 
 /// What bounds a plugin. A value above the host's own bound is refused at installation.

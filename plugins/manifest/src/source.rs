@@ -53,6 +53,25 @@ impl Manifest {
         Self::from_value(value)
     }
 
+    /// Reads `plugin.toml` of a plugin whose code says the rest: `description` is the JSON that its program prints, with `routes`, `config`
+    /// and `problems`.
+    ///
+    /// # Errors
+    /// With the file or the field; also if one is in both.
+    pub fn described(path: &Path, description: &[u8]) -> Result<Self, Error> {
+        let text = read(path)?;
+        let mut written: serde_json::Map<String, Value> =
+            toml::from_str(&text).map_err(|e| Error::Parse(e.to_string()))?;
+        let described: serde_json::Map<String, Value> = serde_json::from_slice(description)
+            .map_err(|e| Error::Parse(format!("what the plugin's program prints: {e}")))?;
+        for (field, value) in described {
+            if written.insert(field.clone(), value).is_some() {
+                return Err(Error::Parse(format!("`{field}` comes from the code; take it out here")));
+            }
+        }
+        Self::from_value(Value::Object(written))
+    }
+
     /// Reads the JSON form.
     ///
     /// # Errors

@@ -4,6 +4,9 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use std::thread::LocalKey;
+
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
 use crate::{Problem, read_json, room};
@@ -15,9 +18,15 @@ const CONTEXTS_MAX: usize = 512;
 #[derive(Debug, Clone)]
 pub struct Context<C> {
     /// The room; none for a call that is about no room.
-    pub room: Option<room::Info>,
+    pub room: Option<Rc<room::Info>>,
     /// The configuration, with the schema's defaults filled in.
-    pub config: C,
+    pub config: Rc<C>,
+}
+
+/// A plugin's configuration in a room: a type that is a [`config`](crate::config).
+pub trait Config: DeserializeOwned + JsonSchema + 'static {
+    /// The snapshots that this instance has seen.
+    fn contexts() -> &'static LocalKey<Contexts<Context<Self>>>;
 }
 
 impl<C: DeserializeOwned> Context<C> {
@@ -28,7 +37,7 @@ impl<C: DeserializeOwned> Context<C> {
     pub fn read() -> Result<Self, Problem> {
         let config = read_json(room::configuration().as_bytes())
             .map_err(|e| Problem::failed(format!("the configuration is not what the plugin expects: {e}")))?;
-        Ok(Self { room: room::get_info(), config })
+        Ok(Self { room: room::get_info().map(Rc::new), config: Rc::new(config) })
     }
 }
 
@@ -38,11 +47,11 @@ impl<C> Context<C> {
     /// # Errors
     /// If the call is about none.
     pub fn room(&self) -> Result<&room::Info, Problem> {
-        self.room.as_ref().ok_or_else(|| Problem::invalid("this is only possible in a room"))
+        self.room.as_deref().ok_or_else(|| Problem::invalid("this is only possible in a room"))
     }
 }
 
-/// The snapshots that an instance has seen, oldest forgotten first. Keep one in a `thread_local!`.
+/// The snapshots that an instance has seen, oldest forgotten first.
 #[derive(Debug)]
 pub struct Contexts<T> {
     seen: RefCell<BTreeMap<u64, Rc<T>>>,

@@ -1,49 +1,54 @@
-//! What an author implements, and the one line that exports it.
+//! The one declaration that makes a plugin of an author's functions.
 
-use crate::{Message, Occasion, Problem, Request, Response, Verdict};
-
-/// A plugin. Implement what it exports and name those exports in [`plugin!`](crate::plugin!); the other methods are never called.
+/// Makes a plugin. All but `config` may be left out; the order is this:
 ///
-/// An instance serves one call at a time and is then used again: what it keeps in memory may be gone at any time, and other
-/// instances, in other processes, do not see it.
-pub trait Plugin {
-    /// Answers a request to one of the routes that the manifest names.
-    ///
-    /// # Errors
-    /// What the client is told.
-    fn api(request: Request) -> Result<Response, Problem> {
-        Err(Problem::invalid(format!("{} {} is not implemented", request.method, request.route)))
-    }
-
-    /// Handles a batch of events; one verdict for each, in order. A batch may come again.
-    fn consume(batch: Vec<Message>) -> Vec<Verdict> {
-        batch.iter().map(|_| Verdict::Reject("this plugin consumes nothing".into())).collect()
-    }
-
-    /// Is told what happens to the plugin in a room.
-    ///
-    /// # Errors
-    /// For the operator; refuses `enabled`, `stream-started` and `reconfigured`.
-    fn on(_occasion: Occasion) -> Result<(), String> {
-        Ok(())
-    }
-
-    /// A timer is due. May be called more than once for one timer.
-    ///
-    /// # Errors
-    /// Makes the host try again later.
-    fn fire(key: String, _payload: Vec<u8>) -> Result<(), String> {
-        Err(format!("nothing is known of timer `{key}`"))
-    }
-}
-
-/// Exports a [`Plugin`]: `greenroom_sdk::plugin!(Hello: api, consumer, lifecycle, timer_handler)`, with those that it implements.
+/// ```ignore
+/// greenroom_sdk::plugin! {
+///     config: Settings,                  // a type that is a `#[config]`
+///     routes: [vote, polls::close],      // functions that are a `#[route]`
+///     refusals: [Refusal],               // enums that derive `Refusal`
+///     timers: Alarm => close_in_time,    // fn(Room<Settings>, Alarm) -> Result<(), Problem>; an enum that derives `Timer`
+///     consumer: settle,                  // fn(Vec<Message>) -> Vec<Verdict>
+///     lifecycle: prepare,                // fn(Room<Settings>, Occasion) -> Result<(), Problem>
+/// }
+/// ```
 ///
-/// Does nothing off `wasm32`, so that a plugin's tests compile as they are.
+/// It belongs into `main.rs`, for it makes `main`: on this machine a program that prints what the build puts into the manifest, on
+/// `wasm32` the exports that the host calls. An instance serves one call at a time and is then used again: what it keeps in memory may
+/// be gone at any time, and other instances, in other processes, do not see it.
 #[macro_export]
 macro_rules! plugin {
-    ($plugin:ident: $($export:ident),+ $(,)?) => {
-        $( $crate::__plugin_export!($plugin, $export); )+
+    (
+        config: $config:ty
+        $(, routes: [$($route:ty),* $(,)?])?
+        $(, refusals: [$($refusal:ty),* $(,)?])?
+        $(, timers: $timer:ty => $fire:path)?
+        $(, consumer: $consume:path)?
+        $(, lifecycle: $on:path)?
+        $(,)?
+    ) => {
+        #[cfg(target_arch = "wasm32")]
+        struct Exports;
+        $( $crate::__plugin_export!(api Exports: $($route),*); )?
+        $( $crate::__plugin_export!(timer_handler Exports: $config, $timer, $fire); )?
+        $( $crate::__plugin_export!(consumer Exports: $consume); )?
+        $( $crate::__plugin_export!(lifecycle Exports: $config, $on); )?
+
+        #[cfg(target_arch = "wasm32")]
+        fn main() {}
+
+        #[cfg(not(target_arch = "wasm32"))]
+        fn main() -> ::std::process::ExitCode {
+            #[allow(unused_mut)]
+            let mut description = $crate::describe::Description::new::<$config>();
+            $($( description.route(<$route as $crate::routing::Endpoint>::describe()); )*)?
+            $($( description.refusal::<$refusal>(); )*)?
+            // Named here too, so that they are checked on this machine, and no compiler calls them unused.
+            $( let _: fn($crate::Room<$config>, $timer) -> ::core::result::Result<(), $crate::Problem> = $fire; )?
+            $( let _: fn(::std::vec::Vec<$crate::Message>) -> ::std::vec::Vec<$crate::Verdict> = $consume; )?
+            $( let _: fn($crate::Room<$config>, $crate::Occasion) -> ::core::result::Result<(), $crate::Problem> = $on; )?
+            description.print()
+        }
     };
 }
 
@@ -51,53 +56,61 @@ macro_rules! plugin {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __plugin_export {
-    ($plugin:ident, api) => {
+    (api $exports:ident: $($route:ty),*) => {
         #[cfg(target_arch = "wasm32")]
         const _: () = {
             use $crate::bindings::api_export::exports::greenroom::plugin::api;
-            impl api::Guest for $plugin {
+            impl api::Guest for $exports {
                 fn handle(request: api::Request) -> Result<api::Response, api::Problem> {
-                    <$plugin as $crate::Plugin>::api(request)
+                    $(
+                        if $crate::routing::is_for::<$route>(&request) {
+                            return <$route as $crate::routing::Endpoint>::handle(&request);
+                        }
+                    )*
+                    Err($crate::routing::unknown(&request))
                 }
             }
-            $crate::bindings::api_export::export_api!($plugin with_types_in $crate::bindings::api_export);
+            $crate::bindings::api_export::export_api!($exports with_types_in $crate::bindings::api_export);
         };
     };
-    ($plugin:ident, consumer) => {
+    (consumer $exports:ident: $consume:path) => {
         #[cfg(target_arch = "wasm32")]
         const _: () = {
             use $crate::bindings::consumer_export::exports::greenroom::plugin::consumer;
-            impl consumer::Guest for $plugin {
+            impl consumer::Guest for $exports {
                 fn handle(batch: Vec<consumer::Message>) -> Vec<consumer::Verdict> {
-                    <$plugin as $crate::Plugin>::consume(batch)
+                    $consume(batch)
                 }
             }
-            $crate::bindings::consumer_export::export_consumer!($plugin with_types_in $crate::bindings::consumer_export);
+            $crate::bindings::consumer_export::export_consumer!($exports with_types_in $crate::bindings::consumer_export);
         };
     };
-    ($plugin:ident, lifecycle) => {
+    (lifecycle $exports:ident: $config:ty, $on:path) => {
         #[cfg(target_arch = "wasm32")]
         const _: () = {
             use $crate::bindings::lifecycle_export::exports::greenroom::plugin::lifecycle;
-            impl lifecycle::Guest for $plugin {
+            impl lifecycle::Guest for $exports {
                 fn on(occasion: lifecycle::Occasion) -> Result<(), String> {
-                    <$plugin as $crate::Plugin>::on(occasion)
+                    let room = $crate::Room::<$config>::of_this_call();
+                    room.and_then(|room| $on(room, occasion)).map_err(|problem| problem.detail)
                 }
             }
-            $crate::bindings::lifecycle_export::export_lifecycle!($plugin with_types_in $crate::bindings::lifecycle_export);
+            $crate::bindings::lifecycle_export::export_lifecycle!($exports with_types_in $crate::bindings::lifecycle_export);
         };
     };
-    ($plugin:ident, timer_handler) => {
+    (timer_handler $exports:ident: $config:ty, $timer:ty, $fire:path) => {
         #[cfg(target_arch = "wasm32")]
         const _: () = {
             use $crate::bindings::timer_handler_export::exports::greenroom::plugin::timer_handler;
-            impl timer_handler::Guest for $plugin {
+            impl timer_handler::Guest for $exports {
                 fn fire(key: String, payload: Vec<u8>) -> Result<(), String> {
-                    <$plugin as $crate::Plugin>::fire(key, payload)
+                    let timer = $crate::fired::<$timer>(&key, &payload)?;
+                    let room = $crate::Room::<$config>::of_this_call();
+                    room.and_then(|room| $fire(room, timer)).map_err(|problem| problem.detail)
                 }
             }
             $crate::bindings::timer_handler_export::export_timer_handler!(
-                $plugin with_types_in $crate::bindings::timer_handler_export
+                $exports with_types_in $crate::bindings::timer_handler_export
             );
         };
     };

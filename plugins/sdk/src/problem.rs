@@ -114,7 +114,10 @@ impl From<cache::Error> for Problem {
 
 impl From<room::Error> for Problem {
     fn from(error: room::Error) -> Self {
-        Self::failed(format!("push: {error}"))
+        match error {
+            room::Error::Unavailable(why) => Self::unavailable(why),
+            other => Self::failed(format!("push: {other}")),
+        }
     }
 }
 

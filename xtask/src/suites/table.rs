@@ -53,7 +53,8 @@ impl Table {
     }
 }
 
-fn outcome(line: &str) -> Option<(&str, Tally)> {
+/// The test that a line tells of, and what became of it.
+pub(super) fn outcome(line: &str) -> Option<(&str, Tally)> {
     let (test, outcome) = line.strip_prefix("test ")?.rsplit_once(" ... ")?;
     let one = match outcome.split([',', ' ']).next()? {
         "ok" => Tally { passed: 1, ..Tally::default() },

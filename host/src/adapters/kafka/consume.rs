@@ -19,7 +19,7 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext
 use rdkafka::error::KafkaError;
 use rdkafka::message::BorrowedMessage;
 use rdkafka::{Message, Offset, TopicPartitionList};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -29,10 +29,6 @@ use super::subscription::{self, Subscription};
 use super::wire;
 use crate::ports::queue::{Consumer, Delivery, Error, Offsets};
 
-/// How long a member that leaves looks for the answer at a time.
-const LEAVE_POLL: Duration = Duration::from_millis(100);
-/// How often it looks.
-const LEAVE_POLLS: usize = 20;
 /// How often a subscription is written down again; brokers keep it for days at least.
 const RENEW_EVERY: Duration = Duration::from_secs(12 * 3_600);
 
@@ -140,20 +136,6 @@ impl Member {
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         *self.reads.lock() = subscription;
         consumer.subscribe(&names).map_err(unavailable)
-    }
-
-    /// Leaves the group and reads nothing any more.
-    pub async fn leave(&self) {
-        self.reads.lock().topics.clear();
-        let Some(consumer) = &self.consumer else { return };
-        consumer.unsubscribe();
-        // What it had is given back by polling.
-        for _ in 0..LEAVE_POLLS {
-            if consumer.assignment().is_ok_and(|assignment| assignment.count() == 0) {
-                break;
-            }
-            drop(timeout(LEAVE_POLL, consumer.recv()).await);
-        }
     }
 
     /// Writes the subscription down again when that is due.

@@ -5,6 +5,9 @@
 //! starts where it ends at that moment. A topic that bears the group's name belongs to it, listed or not, and starts at its beginning:
 //! there may be money in it from before.
 //!
+//! A group that is forgotten reads no topic but those that belong to it, and keeps its place there: what it has committed tells a cache
+//! that recovers which money is settled, and what may still come is there if the plugin comes back.
+//!
 //! Where a group goes on is the greater of the two: what it has committed, and where its subscription starts. Brokers forget the
 //! offsets of a group without members after `offsets.retention.minutes`, a week unless set otherwise; so a consumer renews its
 //! subscription twice a day, and a group whose subscription was forgotten goes on where it committed.
@@ -179,7 +182,11 @@ pub(super) fn lag(config: &Config, all: &Partitions, counted: Counted) -> Result
         let next =
             starts.iter().filter(|(place, start)| **start != DROPPED && (counted == Counted::All || is_own(place)));
         let next = next.map(|(place, start)| (place, committed.get(place).map_or(*start, |next| *next.max(start))));
-        lags.insert(group.to_owned(), next.map(|(place, next)| between(Some(&next), ends.get(place))).sum());
+        // A group that was forgotten reads nothing but what belongs to it.
+        let mut waiting = next.map(|(place, next)| between(Some(&next), ends.get(place))).peekable();
+        if waiting.peek().is_some() {
+            lags.insert(group.to_owned(), waiting.sum());
+        }
     }
     for (place, end) in &ends {
         let Some(group) = config.names.plugin_topic(&place.0).map(owner) else { continue };

@@ -18,9 +18,6 @@ pub(super) type Partitions = BTreeMap<String, i32>;
 
 /// How long to wait before a question is asked again whose answer was not yet what it must become.
 pub(super) const ASK_AGAIN: Duration = Duration::from_millis(50);
-/// How long a group may take to become empty after its last member of this process has left.
-const FORGET_WAIT: Duration = Duration::from_secs(15);
-
 /// Makes and lists topics.
 pub(super) struct Topics {
     config: Arc<Config>,
@@ -129,26 +126,6 @@ impl Topics {
             Ok(ours.map(|topic| (topic.name().to_owned(), count(topic.partitions().len()))).collect())
         })
         .await
-    }
-
-    /// Removes groups; one that is not there is removed already.
-    pub async fn forget(&self, groups: &[&str]) -> Result<(), Error> {
-        let deadline = Instant::now() + FORGET_WAIT;
-        for group in groups {
-            loop {
-                let removed = self.admin.delete_groups(&[group], &self.options()).await.map_err(unavailable)?;
-                match removed.into_iter().next() {
-                    None | Some(Ok(_) | Err((_, RDKafkaErrorCode::GroupIdNotFound))) => break,
-                    Some(Err((_, RDKafkaErrorCode::NonEmptyGroup))) if Instant::now() < deadline => {
-                        sleep(ASK_AGAIN).await;
-                    }
-                    Some(Err((name, code))) => {
-                        return Err(Error::Unavailable(format!("the group {name} cannot be removed: {code}")));
-                    }
-                }
-            }
-        }
-        Ok(())
     }
 
     fn options(&self) -> AdminOptions {

@@ -6,14 +6,17 @@ use sqlx::Row;
 use sqlx::postgres::{PgExecutor, PgRow};
 
 use crate::adapters::sql::columns::{read_digest, read_outcome};
-use crate::adapters::sql::plan::{Gate, Key};
+use crate::adapters::sql::plan::Key;
 use crate::domain::{EventId, UserId};
-use crate::ports::db::{Error, PostedEvent};
+use crate::ports::db::{Error, KnownEvent, PostedEvent};
 
 use super::error;
 
 /// Those of the events that are known.
-pub(super) async fn find(db: impl PgExecutor<'_>, events: &[(UserId, &EventId)]) -> Result<HashMap<Key, Gate>, Error> {
+pub(super) async fn find(
+    db: impl PgExecutor<'_>,
+    events: &[(UserId, &EventId)],
+) -> Result<HashMap<Key, KnownEvent>, Error> {
     let payers: Vec<i64> = events.iter().map(|(payer, _)| payer.0).collect();
     let ids: Vec<&str> = events.iter().map(|(_, event_id)| event_id.as_str()).collect();
     let rows = sqlx::query(
@@ -51,10 +54,10 @@ pub(super) async fn event(
     }))
 }
 
-fn read(row: &PgRow) -> Result<(Key, Gate), Error> {
+fn read(row: &PgRow) -> Result<(Key, KnownEvent), Error> {
     let event_id: &str = row.try_get(0).map_err(error::of)?;
     let payer: i64 = row.try_get(1).map_err(error::of)?;
     let digest: &[u8] = row.try_get(2).map_err(error::of)?;
-    let gate = Gate { digest: read_digest(digest)?, voided: row.try_get(3).map_err(error::of)? };
-    Ok((Key::new(UserId(payer), event_id), gate))
+    let known = KnownEvent { digest: read_digest(digest)?, voided: row.try_get(3).map_err(error::of)? };
+    Ok((Key::new(UserId(payer), event_id), known))
 }

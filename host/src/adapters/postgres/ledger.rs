@@ -7,7 +7,7 @@ use sqlx::postgres::{PgExecutor, PgRow};
 use crate::adapters::sql::plan::Key;
 use crate::domain::{Account, Amount, AssetType, ContentDigest, EventId, EventTime, Outcome, Posting, UserId};
 use crate::ports::cache::Settled;
-use crate::ports::db::{Difference, Error, Ledger, PostResult, Posted, PostedEvent, Record, RecordCursor};
+use crate::ports::db::{Difference, Error, KnownEvent, Ledger, PostResult, Posted, PostedEvent, Record, RecordCursor};
 
 use super::post::{self, Voided};
 use super::{Postgres, differences, error, gate, records};
@@ -64,11 +64,11 @@ impl Ledger for Postgres {
         self.within(self.settings.call_timeout, async move { gate::event(&self.pool(), payer, event_id).await }).await
     }
 
-    async fn known(&self, events: &[(UserId, EventId)]) -> Result<Vec<bool>, Error> {
+    async fn known(&self, events: &[(UserId, EventId)]) -> Result<Vec<Option<KnownEvent>>, Error> {
         self.within(self.settings.call_timeout, async move {
             let asked: Vec<(UserId, &EventId)> = events.iter().map(|(payer, event_id)| (*payer, event_id)).collect();
             let known = gate::find(&self.pool(), &asked).await?;
-            Ok(asked.iter().map(|(payer, event_id)| known.contains_key(&Key::new(*payer, event_id.as_str()))).collect())
+            Ok(asked.iter().map(|(payer, event_id)| known.get(&Key::new(*payer, event_id.as_str())).copied()).collect())
         })
         .await
     }

@@ -2,13 +2,15 @@
 //!
 //! For `Cached` there is nothing to wait for, and every position is 0. Else a step is looked for where it must have left something: an
 //! outcome, a key of `once`. If that is gone, the bucket has lost the step, and the caller is told so. One wait serves all steps of a
-//! group of buckets that were made before it began: of one bucket, or for replicas, which are waited for by node, of all on a node. Steps
-//! that nobody waits for are kept until somebody waits for a later one of their group.
+//! group of buckets that were made before it began: of one bucket, or for replicas, which are waited for by node, of all on a node; if
+//! there are too few replicas, all of them fail together. Steps that nobody waits for are kept until somebody waits for a later one of
+//! their group, for a minute or so at most.
 //!
 //! For `Queued` the relay of this process says which entries the queue has, and nothing has to be looked for; that is done for what
 //! the relays of other processes carry, and now and then in case of doubt.
 
 mod look;
+mod replicas;
 mod waiting;
 
 use std::sync::Arc;
@@ -19,6 +21,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
+use self::replicas::Replicas;
 use self::waiting::Waiting;
 use super::Settings;
 use super::keys::Keys;
@@ -47,12 +50,13 @@ pub enum Durability {
     /// Redis has it. With `appendfsync everysec` a crash of the server loses up to about a second of acknowledged steps, a failover to a
     /// replica those that it had not received yet; with `appendfsync always` a crash loses none.
     Cached,
-    /// So many replicas have received it, too (`WAIT`): a failover to one of them loses nothing. Cluster elections prefer the replica that
-    /// is furthest, but do not promise it.
+    /// So many replicas have it, too: a failover to one of them loses nothing. On disk, as has the master (`WAITAOF`), where every master
+    /// is a Redis 7.2 or newer with an append-only file; else in memory (`WAIT`). Cluster elections prefer the replica that is furthest,
+    /// but do not promise it.
     Replicated {
         /// How many replicas, 1 or more.
         replicas: u32,
-        /// How long to wait for them; then the durability of a step is not known.
+        /// How long to wait for them, and two seconds longer for disks; then the durability of a step is not known.
         timeout: Duration,
     },
     /// The relay has removed its event from the outbox, so the queue has it. Steps without an event are as with `Cached`.
@@ -93,6 +97,8 @@ struct Group {
 #[derive(Debug)]
 pub(super) struct Steps {
     durability: Durability,
+    /// Those that are waited for, if the durability is `Replicated`.
+    replicas: Option<Replicas>,
     durable_wait: Duration,
     queue: Option<Arc<Breaker>>,
     server: Server,
@@ -106,12 +112,16 @@ pub(super) struct Steps {
 impl Steps {
     pub(super) async fn open(settings: &Settings, server: &Server, keys: &Arc<Keys>) -> Result<Self, String> {
         // WAIT holds up its connection, so it has one of its own.
-        let server = match settings.durability {
-            Durability::Replicated { .. } => server.another(settings).await?,
-            Durability::Cached | Durability::Queued => server.clone(),
+        let (server, replicas) = match settings.durability {
+            Durability::Replicated { replicas, timeout } => {
+                let replicas = Replicas::open(server, replicas, timeout).await?;
+                (server.another(settings).await?, Some(replicas))
+            }
+            Durability::Cached | Durability::Queued => (server.clone(), None),
         };
         let steps = Self {
             durability: settings.durability,
+            replicas,
             durable_wait: settings.durable_wait,
             queue: settings.queue.clone(),
             server,
@@ -190,6 +200,9 @@ impl Steps {
 
     /// See [`crate::ports::cache::Cache::durable`].
     pub(super) async fn durable(&self, Position(ticket): Position) -> Result<(), String> {
+        if ticket == Position::default().0 {
+            return Ok(());
+        }
         // The remainder is below a number of 32 bits.
         let number = (ticket % u64::from(BUCKETS_MAX)) as u32;
         let Some(bucket) = self.bucket(number) else { return Ok(()) };

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use crate::domain::{Account, Amount, ContentDigest, Entry, EventTime, Overflow, Posting, UserId};
+use crate::domain::{Account, Amount, Entry, EventTime, Overflow, Posting, UserId};
 use crate::ports::cache::Settled;
-use crate::ports::db::PostResult;
+use crate::ports::db::{KnownEvent, PostResult};
 
 /// Payer and event id: the key of the gate.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -26,31 +26,11 @@ impl Key {
     }
 }
 
-/// A known event.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::adapters) struct Gate {
-    /// Tells a repetition from a reuse.
-    pub digest: ContentDigest,
-    /// Whether it was voided rather than posted.
-    pub voided: bool,
-}
-
-impl Gate {
-    /// What becomes of a posting of an event that is known.
-    pub(in crate::adapters) fn repeated(&self, digest: ContentDigest) -> PostResult {
-        match (self.digest == digest, self.voided) {
-            (false, _) => PostResult::Conflict,
-            (true, true) => PostResult::Voided,
-            (true, false) => PostResult::Duplicate,
-        }
-    }
-}
-
 /// Decides each posting in order: those that are known, or came before in the batch, by what is known of them; the others by
 /// `add`.
 pub(in crate::adapters) fn decide<'a>(
     batch: &'a [Posting],
-    mut known: HashMap<Key, Gate>,
+    mut known: HashMap<Key, KnownEvent>,
     mut add: impl FnMut(&'a Posting) -> PostResult,
 ) -> Vec<PostResult> {
     let decide = |posting: &'a Posting| {
@@ -60,7 +40,7 @@ pub(in crate::adapters) fn decide<'a>(
         }
         let result = add(posting);
         if result == PostResult::Posted {
-            known.insert(key, Gate { digest: posting.digest, voided: false });
+            known.insert(key, KnownEvent { digest: posting.digest, voided: false });
         }
         result
     };
@@ -98,7 +78,7 @@ impl<'a> Plan<'a> {
     /// Decides each posting in order, against what the database knows and what came before it in the batch.
     pub(in crate::adapters) fn of(
         batch: &'a [Posting],
-        known: HashMap<Key, Gate>,
+        known: HashMap<Key, KnownEvent>,
         accounts: BTreeMap<Account, State>,
     ) -> Self {
         let mut plan = Self { results: Vec::new(), fresh: Vec::new(), accounts };

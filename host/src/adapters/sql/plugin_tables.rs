@@ -4,7 +4,7 @@
 //! plugin's tables can be taken for another's; the host's own tables are excepted by name. The rule is the same in every
 //! database, so that a manifest that one accepts, another does not refuse for its names.
 
-const HOST_TABLES: [&str; 12] = [
+const HOST_TABLES: [&str; 13] = [
     "audit",
     "binding",
     "dead_letter",
@@ -13,6 +13,7 @@ const HOST_TABLES: [&str; 12] = [
     "plugin",
     "plugin_code_range",
     "plugin_schema",
+    "pot",
     "retry",
     "room",
     "user_asset",

@@ -6,9 +6,9 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
 use crate::adapters::sql::columns::{read_digest, read_outcome};
-use crate::adapters::sql::plan::{Gate, Key};
+use crate::adapters::sql::plan::Key;
 use crate::domain::{EventId, UserId};
-use crate::ports::db::{Error, PostedEvent};
+use crate::ports::db::{Error, KnownEvent, PostedEvent};
 
 use super::{bulk, error};
 
@@ -16,7 +16,7 @@ use super::{bulk, error};
 pub(super) async fn find(
     connection: &mut SqliteConnection,
     events: &[(UserId, &EventId)],
-) -> Result<HashMap<Key, Gate>, Error> {
+) -> Result<HashMap<Key, KnownEvent>, Error> {
     let mut known = HashMap::new();
     for piece in bulk::pieces(events) {
         let mut query = bulk::statement(
@@ -30,8 +30,8 @@ pub(super) async fn find(
             query = query.bind(event_id.as_str()).bind(payer.0);
         }
         for row in query.fetch_all(&mut *connection).await.map_err(error::of)? {
-            let (key, gate) = read(&row)?;
-            known.insert(key, gate);
+            let (key, event) = read(&row)?;
+            known.insert(key, event);
         }
     }
     Ok(known)
@@ -59,10 +59,10 @@ pub(super) async fn event(
     }))
 }
 
-fn read(row: &SqliteRow) -> Result<(Key, Gate), Error> {
+fn read(row: &SqliteRow) -> Result<(Key, KnownEvent), Error> {
     let event_id: &str = row.try_get(0).map_err(error::of)?;
     let payer: i64 = row.try_get(1).map_err(error::of)?;
     let digest: &[u8] = row.try_get(2).map_err(error::of)?;
-    let gate = Gate { digest: read_digest(digest)?, voided: row.try_get(3).map_err(error::of)? };
-    Ok((Key::new(UserId(payer), event_id), gate))
+    let known = KnownEvent { digest: read_digest(digest)?, voided: row.try_get(3).map_err(error::of)? };
+    Ok((Key::new(UserId(payer), event_id), known))
 }

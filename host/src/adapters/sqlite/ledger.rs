@@ -6,7 +6,7 @@ use sqlx::{Row, SqliteConnection};
 use crate::adapters::sql::plan::Key;
 use crate::domain::{Account, Amount, AssetType, ContentDigest, EventId, EventTime, Outcome, Posting, UserId};
 use crate::ports::cache::Settled;
-use crate::ports::db::{Difference, Error, Ledger, PostResult, Posted, PostedEvent, Record, RecordCursor};
+use crate::ports::db::{Difference, Error, KnownEvent, Ledger, PostResult, Posted, PostedEvent, Record, RecordCursor};
 
 use super::post::{self, Voided};
 use super::{Sqlite, differences, error, gate, records};
@@ -52,10 +52,10 @@ impl Ledger for Sqlite {
         gate::event(&mut *self.read().await?, payer, event_id).await
     }
 
-    async fn known(&self, events: &[(UserId, EventId)]) -> Result<Vec<bool>, Error> {
+    async fn known(&self, events: &[(UserId, EventId)]) -> Result<Vec<Option<KnownEvent>>, Error> {
         let asked: Vec<(UserId, &EventId)> = events.iter().map(|(payer, event_id)| (*payer, event_id)).collect();
         let known = gate::find(&mut *self.read().await?, &asked).await?;
-        Ok(asked.iter().map(|(payer, event_id)| known.contains_key(&Key::new(*payer, event_id.as_str()))).collect())
+        Ok(asked.iter().map(|(payer, event_id)| known.get(&Key::new(*payer, event_id.as_str())).copied()).collect())
     }
 
     async fn records(

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Backends, Kind};
-use crate::adapters::embedded::SystemClock;
 use crate::adapters::guard::{self, Guard};
 use crate::adapters::kafka::{self, KafkaQueue};
 use crate::adapters::postgres::{self, Postgres};
@@ -13,6 +12,7 @@ use crate::app::Error;
 use crate::breaker::Breaker;
 use crate::config;
 use crate::http::Readiness;
+use crate::ports::clock::Clock;
 use crate::ports::outbox::Outbox;
 use crate::ports::rate_limit::RateLimit;
 use crate::relay::{self, Relay};
@@ -21,6 +21,9 @@ use crate::relay::{self, Relay};
 const PUBLISH_MARGIN: Duration = Duration::from_secs(2);
 /// How long to wait for replicas, if the durability asks for them.
 const REPLICAS_WAIT: Duration = Duration::from_secs(1);
+
+/// The durability whose answers wait for the books.
+const SETTLED: &str = "settled";
 
 /// Batches of one plugin that a process settles at once: while one waits for PostgreSQL's disk, others are prepared or released.
 pub const SETTLE_LANES: usize = 4;
@@ -35,9 +38,11 @@ pub(super) struct Distributed {
     queue_len_max: u64,
     /// Whether a gift is answered only once Kafka has it.
     answers_need_kafka: bool,
+    /// Whether it is answered only once its books are in the database.
+    pub(super) answers_need_books: bool,
 }
 
-pub(super) async fn open(keys: &config::Distributed) -> Result<Backends, Error> {
+pub(super) async fn open(keys: &config::Distributed, clock: Arc<dyn Clock>) -> Result<Backends, Error> {
     let kafka = Arc::new(kafka::open(kafka_settings(keys)).await?);
     let queue = Some(Arc::clone(kafka.guard().breaker()));
     let redis = redis::open(redis::Settings { queue, ..redis_settings(keys) }).await?;
@@ -50,7 +55,7 @@ pub(super) async fn open(keys: &config::Distributed) -> Result<Backends, Error> 
         cache: redis.cache.clone(),
         queue: kafka.clone(),
         db,
-        clock: Arc::new(SystemClock),
+        clock,
         push_bus: redis.push_bus.clone(),
         kind: Kind::Distributed(Distributed {
             process,
@@ -60,6 +65,7 @@ pub(super) async fn open(keys: &config::Distributed) -> Result<Backends, Error> 
             publish_max,
             queue_len_max: keys.queue_len_max,
             answers_need_kafka,
+            answers_need_books: keys.durability == SETTLED,
         }),
     })
 }
@@ -112,6 +118,7 @@ fn durability(keys: &config::Distributed) -> Durability {
     match keys.durability.as_str() {
         "cached" => Durability::Cached,
         "replicated" => Durability::Replicated { replicas: keys.replicas, timeout: REPLICAS_WAIT },
+        // What is settled was queued before; the rest is for the ledger to wait for.
         _ => Durability::Queued,
     }
 }

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use super::{Backends, Kind};
-use crate::adapters::embedded::{self, Embedded, LocalPushBus, SystemClock};
+use crate::adapters::embedded::{self, Embedded, LocalPushBus};
 use crate::adapters::sqlite::Sqlite;
 use crate::app::Error;
 use crate::config::Config;
 use crate::http::Readiness;
 use crate::ledger;
+use crate::ports::clock::Clock;
 use crate::ports::db::Deliveries;
 
 /// The database's file in the data directory.
@@ -16,7 +17,7 @@ const DATABASE: &str = "greenroom.db";
 /// Messages between the plugins and the hub; a hub that does not keep up makes publishing wait.
 const PUSH_BUS_LEN_MAX: usize = 65_536;
 
-pub(super) async fn open(config: &Config) -> Result<Backends, Error> {
+pub(super) async fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<Backends, Error> {
     let embedded = embedded::open(settings(config)).await?;
     let db = Sqlite::open(&config.data_dir.join(DATABASE)).await?;
     let waiting = db.waiting().await?;
@@ -25,7 +26,7 @@ pub(super) async fn open(config: &Config) -> Result<Backends, Error> {
         cache: embedded.cache.clone(),
         queue: embedded.queue.clone(),
         db,
-        clock: Arc::new(SystemClock),
+        clock,
         push_bus: Arc::new(LocalPushBus::new(PUSH_BUS_LEN_MAX)),
         kind: Kind::Embedded(embedded),
     })

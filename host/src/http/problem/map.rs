@@ -9,10 +9,11 @@ use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use serde_json::json;
 
 use super::{
-    ACCOUNT_NOT_FOUND, BACKEND_UNAVAILABLE, BALANCE_LOADING, CONFIG_INVALID, EVENT_ID_REUSED, INSUFFICIENT_BALANCE,
-    INTERNAL, INVALID_REQUEST, OVERLOADED, PLUGIN_FAILED, PLUGIN_NOT_ENABLED, PLUGIN_NOT_INSTALLED, PLUGIN_REFUSED,
-    PLUGIN_REJECTED, PLUGIN_SUSPENDED, PLUGIN_TIMEOUT, PLUGIN_VERSION_TAKEN, PUSH_UNAVAILABLE, Parts, Problem,
-    ROOM_CHANGED, ROOM_EXISTS, ROOM_NOT_FOUND, ROUTE_TAKEN, STREAM_LIVE, STREAM_NOT_LIVE,
+    ACCOUNT_NOT_FOUND, BACKEND_UNAVAILABLE, BALANCE_LOADING, CONFIG_INVALID, EVENT_ID_REUSED, EVENT_VOIDED,
+    INSUFFICIENT_BALANCE, INTERNAL, INVALID_REQUEST, OVERLOADED, PLUGIN_FAILED, PLUGIN_IN_USE, PLUGIN_NOT_ENABLED,
+    PLUGIN_NOT_INSTALLED, PLUGIN_REFUSED, PLUGIN_REJECTED, PLUGIN_SUSPENDED, PLUGIN_TIMEOUT, PLUGIN_VERSION_TAKEN,
+    PUSH_UNAVAILABLE, Parts, Problem, ROOM_CHANGED, ROOM_EXISTS, ROOM_NOT_FOUND, ROUTE_TAKEN, STREAM_LIVE,
+    STREAM_NOT_LIVE,
 };
 use crate::ports::db;
 use crate::{ledger, plugin, push, room};
@@ -33,6 +34,8 @@ impl From<ledger::Error> for Problem {
             E::Reused(_) => Problem::new(EVENT_ID_REUSED, detail),
             E::Loading => Problem::new(BALANCE_LOADING, detail).retry_after(SOON),
             E::Full(_) => Problem::new(OVERLOADED, detail).retry_after(SOON),
+            E::Unsettled(_) => Problem::new(BACKEND_UNAVAILABLE, detail).retry_after(LATER),
+            E::Voided(_) => Problem::new(EVENT_VOIDED, detail),
             E::Unavailable(cause) => unavailable(&cause),
             E::Invalid(_) | E::LimitReached(_) => Problem::new(INVALID_REQUEST, detail),
         }
@@ -52,6 +55,7 @@ impl From<plugin::Error> for Problem {
             E::Timeout { .. } => Problem::new(PLUGIN_TIMEOUT, detail),
             E::Suspended { retry_after, .. } => Problem::new(PLUGIN_SUSPENDED, detail).retry_after(retry_after),
             E::Overloaded { .. } => Problem::new(OVERLOADED, detail).retry_after(SOON),
+            E::NotTellable(error) => error.into(),
             E::NotDurable(cause) | E::Unavailable(cause) => unavailable(&cause),
             E::NoExport { .. } => Problem::new(PLUGIN_FAILED, detail),
         }
@@ -87,6 +91,7 @@ impl From<plugin::InstallError> for Problem {
             E::Rejected(rejected) => Problem::new(PLUGIN_REJECTED, detail)
                 .extra(json!({ "subject": rejected.subject, "fault": rejected.fault })),
             E::VersionTaken { .. } => Problem::new(PLUGIN_VERSION_TAKEN, detail),
+            E::Awaited { .. } => Problem::new(PLUGIN_IN_USE, detail).retry_after(LATER),
             E::Unavailable(cause) => unavailable(&cause),
         }
     }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod effects;
+mod pots;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -21,7 +22,7 @@ use crate::plugin::bindings::greenroom::ledger::ledger::{
 use crate::plugin::bindings::greenroom::mq::mq;
 use crate::plugin::bindings::greenroom::timer::timer;
 use crate::plugin::bindings::wasi::keyvalue::store;
-use crate::plugin::host::RememberedRows;
+use crate::plugin::host::{Pots, RememberedRows};
 use crate::plugin::limits::{Bounds, Limits};
 use crate::plugin::state::{Call, Kind, Ports, Profile, State};
 use crate::plugin::{Caller, default_mintable_assets};
@@ -63,10 +64,12 @@ async fn house() -> House {
         ledger,
         cache: embedded.cache.clone(),
         timers: Arc::new(Timers::new(embedded.cache.clone(), clock.clone())),
-        statements: database,
+        statements: database.clone(),
         clock,
         mintable_assets: default_mintable_assets(),
         rows: RememberedRows::default(),
+        pots: Pots::new(database),
+        enabled: std::sync::OnceLock::new(),
         push_bus: Arc::new(LocalPushBus::new(1)),
     });
     House { dir, embedded, ports, profile: Arc::new(profile()) }
@@ -78,7 +81,7 @@ fn profile() -> Profile {
     Profile {
         name: "gift".into(),
         version: "1.0.0".into(),
-        grants: BTreeSet::from([Grant::Ledger, Grant::Cache, Grant::Mq, Grant::Timer]),
+        grants: BTreeSet::from([Grant::Ledger, Grant::Cache, Grant::Mq, Grant::Timer, Grant::Pots]),
         publishes: vec![TOPIC.into()],
         statements: [("one".to_owned(), "SELECT 1".to_owned())].into(),
         remembered: BTreeSet::new(),

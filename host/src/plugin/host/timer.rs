@@ -1,4 +1,4 @@
-//! `greenroom:timer`: durable one-shot timers of the call's room.
+//! `greenroom:timer`: durable one-shot timers of the call's room, or of another one in which the plugin is enabled.
 
 use std::sync::Arc;
 
@@ -18,39 +18,97 @@ const AFTER_MS_MAX: u64 = 31 * 24 * 60 * 60 * 1_000;
 impl Host for State {
     async fn set(&mut self, key: String, after_ms: u64, payload: Vec<u8>) -> wasmtime::Result<Result<(), Error>> {
         self.enter()?;
-        Ok(set(self, &key, after_ms, &payload).await)
+        Ok(set(self, None, &Asked { key, after_ms, payload }).await)
+    }
+
+    async fn ensure(&mut self, key: String, after_ms: u64, payload: Vec<u8>) -> wasmtime::Result<Result<(), Error>> {
+        self.enter()?;
+        Ok(ensure(self, None, &Asked { key, after_ms, payload }).await)
+    }
+
+    async fn set_in(
+        &mut self,
+        room_id: i64,
+        key: String,
+        after_ms: u64,
+        payload: Vec<u8>,
+    ) -> wasmtime::Result<Result<(), Error>> {
+        self.enter()?;
+        Ok(set(self, Some(RoomId(room_id)), &Asked { key, after_ms, payload }).await)
+    }
+
+    async fn ensure_in(
+        &mut self,
+        room_id: i64,
+        key: String,
+        after_ms: u64,
+        payload: Vec<u8>,
+    ) -> wasmtime::Result<Result<(), Error>> {
+        self.enter()?;
+        Ok(ensure(self, Some(RoomId(room_id)), &Asked { key, after_ms, payload }).await)
+    }
+
+    async fn cancel_in(&mut self, room_id: i64, key: String) -> wasmtime::Result<Result<(), Error>> {
+        self.enter()?;
+        Ok(cancel(self, Some(RoomId(room_id)), &key).await)
     }
 
     async fn cancel(&mut self, key: String) -> wasmtime::Result<Result<(), Error>> {
         self.enter()?;
-        Ok(cancel(self, &key).await)
+        Ok(cancel(self, None, &key).await)
     }
 }
 
-async fn set(state: &mut State, key: &str, after_ms: u64, payload: &[u8]) -> Result<(), Error> {
-    let room = place(state, key)?;
-    if after_ms > AFTER_MS_MAX {
-        return Err(Error::Invalid(format!("after-ms is {after_ms}; it may be up to {AFTER_MS_MAX}")));
-    }
-    size("payload", payload.len(), PAYLOAD_BYTES_MAX).map_err(Error::Invalid)?;
+/// A timer as the plugin asks for it.
+struct Asked {
+    key: String,
+    after_ms: u64,
+    payload: Vec<u8>,
+}
+
+async fn set(state: &mut State, room: Option<RoomId>, asked: &Asked) -> Result<(), Error> {
+    let room = place(state, room, &asked.key).await?;
+    check(asked)?;
     let timers = Arc::clone(&state.ports.timers);
-    let position = timers.set(&state.profile.name, room, key, after_ms, payload).await?;
+    let position = timers.set(&state.profile.name, room, &asked.key, asked.after_ms, &asked.payload).await?;
     state.call.reached(position);
     Ok(())
 }
 
-async fn cancel(state: &mut State, key: &str) -> Result<(), Error> {
-    let room = place(state, key)?;
+async fn ensure(state: &mut State, room: Option<RoomId>, asked: &Asked) -> Result<(), Error> {
+    let room = place(state, room, &asked.key).await?;
+    check(asked)?;
+    let timers = Arc::clone(&state.ports.timers);
+    let position = timers.ensure(&state.profile.name, room, &asked.key, asked.after_ms, &asked.payload).await?;
+    state.call.reached(position);
+    Ok(())
+}
+
+async fn cancel(state: &mut State, room: Option<RoomId>, key: &str) -> Result<(), Error> {
+    let room = place(state, room, key).await?;
     let timers = Arc::clone(&state.ports.timers);
     let position = timers.cancel(&state.profile.name, room, key).await?;
     state.call.reached(position);
     Ok(())
 }
 
-fn place(state: &State, key: &str) -> Result<RoomId, Error> {
+fn check(asked: &Asked) -> Result<(), Error> {
+    if asked.after_ms > AFTER_MS_MAX {
+        return Err(Error::Invalid(format!("after-ms is {}; it may be up to {AFTER_MS_MAX}", asked.after_ms)));
+    }
+    size("payload", asked.payload.len(), PAYLOAD_BYTES_MAX).map_err(Error::Invalid)
+}
+
+/// The room that was named, if the plugin is enabled there; the call's if none was.
+async fn place(state: &mut State, named: Option<RoomId>, key: &str) -> Result<RoomId, Error> {
     state.granted(Grant::Timer).map_err(Error::NotGranted)?;
     length("key", key, KEY_BYTES_MAX).map_err(Error::Invalid)?;
-    state.room_id().ok_or(Error::NoRoom)
+    let Some(room) = named else { return state.room_id().ok_or(Error::NoRoom) };
+    match state.context_in(room).await {
+        Ok(Some(_)) => Ok(room),
+        Ok(None) => Err(Error::NoRoom),
+        Err(cause) => Err(Error::Unavailable(super::unavailable("the database", &cause))),
+    }
 }
 
 impl From<port::Error> for Error {

@@ -31,6 +31,27 @@ pub struct Posted {
     pub accounts: Vec<(Account, Settled)>,
 }
 
+/// What the database has of an event, without its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KnownEvent {
+    /// Tells a repetition from a reuse.
+    pub digest: ContentDigest,
+    /// True if it was voided rather than posted.
+    pub voided: bool,
+}
+
+impl KnownEvent {
+    /// What becomes of another posting of the event, with this digest.
+    #[must_use]
+    pub fn repeated(&self, digest: ContentDigest) -> PostResult {
+        match (self.digest == digest, self.voided) {
+            (false, _) => PostResult::Conflict,
+            (true, true) => PostResult::Voided,
+            (true, false) => PostResult::Duplicate,
+        }
+    }
+}
+
 /// An event that the database knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PostedEvent {
@@ -155,8 +176,8 @@ pub trait Ledger: Send + Sync {
     /// What the database knows of an event.
     async fn event(&self, payer: UserId, event_id: &EventId) -> Result<Option<PostedEvent>, Error>;
 
-    /// Which of these events are posted or voided; one for each, in order.
-    async fn known(&self, events: &[(UserId, EventId)]) -> Result<Vec<bool>, Error>;
+    /// What is known of these events, one for each, in order; none of one that is neither posted nor voided.
+    async fn known(&self, events: &[(UserId, EventId)]) -> Result<Vec<Option<KnownEvent>>, Error>;
 
     /// A user's records, the last settled first, at most `limit` (1 to 1,000). New records never change what lies behind a
     /// cursor. A void leaves no record.

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use greenroom::domain::{Account, Amount, AssetType, ContentDigest, Entry, EventId, Outcome, Part, Posting, UserId};
 use greenroom::ports::cache::Settled;
-use greenroom::ports::db::{Error, Ledger, PostResult, RecordCursor};
+use greenroom::ports::db::{Error, KnownEvent, Ledger, PostResult, RecordCursor};
 
 pub const COIN: AssetType = AssetType(1);
 pub const POINTS: AssetType = AssetType(3);
@@ -100,7 +100,8 @@ pub async fn a_posting_changes_every_account_and_is_known_afterwards(db: &dyn Le
     assert_eq!((known.digest, known.outcome, known.voided), (books.digest, books.outcome.clone(), false));
     assert_eq!(db.event(UserId(9), &books.event_id).await.unwrap(), None);
     let asked = [(UserId(5), event_id("e1")), (UserId(5), event_id("e2")), (UserId(5), event_id("e1"))];
-    assert_eq!(db.known(&asked).await.unwrap(), [true, false, true]);
+    let posted = Some(KnownEvent { digest: books.digest, voided: false });
+    assert_eq!(db.known(&asked).await.unwrap(), [posted, None, posted]);
     let (records, next) = db.records(UserId(9), None, None, 10).await.unwrap();
     assert_eq!(next, None);
     let record = &records[0];
@@ -304,7 +305,8 @@ pub async fn a_void_leaves_no_record(db: &dyn Ledger) {
     let (records, next) = db.records(UserId(1), None, None, 1).await.unwrap();
     assert_eq!((records.len(), records[0].event_id.as_str(), next), (1, "e1", None));
     assert_eq!(db.event(UserId(1), &event_id("e2")).await.unwrap().unwrap().outcome, None);
-    assert_eq!(db.known(&[(UserId(1), event_id("e2"))]).await.unwrap(), [true]);
+    let voided = Some(KnownEvent { digest: ContentDigest([7; 16]), voided: true });
+    assert_eq!(db.known(&[(UserId(1), event_id("e2"))]).await.unwrap(), [voided]);
 }
 
 pub async fn a_strange_cursor_is_refused(db: &dyn Ledger) {

@@ -1,5 +1,6 @@
 //! Looking for steps where they must have left something.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::try_join_all;
@@ -8,6 +9,8 @@ use redis::Value;
 use super::super::event::entry_id;
 use super::super::reply::Reply;
 use super::super::scripts::{Call, TRACE};
+use super::replicas::Replicas;
+use super::waiting::End;
 use super::{Bucket, Durability, Group, Step, Steps};
 
 /// Steps of one bucket that one script looks for.
@@ -27,14 +30,20 @@ impl Steps {
         if sought.is_empty() {
             return Ok(());
         }
-        let answers = match self.durability {
-            Durability::Replicated { replicas, timeout } => self.replicated(&sought, replicas, timeout).await?,
-            Durability::Cached | Durability::Queued => {
-                let look = |sought: &Sought| {
-                    self.server.run(Call::new(&TRACE, &sought.names.iter().map(String::as_str).collect::<Vec<_>>()))
-                };
-                try_join_all(sought.iter().map(look)).await?
+        let answers = if let Some(replicas) = self.replicas {
+            match self.replicated(&sought, replicas).await {
+                Ok(answers) => answers,
+                // Another wait would be as long and in vain. Who asks again begins one.
+                Err(reason) => {
+                    sought.iter().for_each(|sought| sought.fail(&reason));
+                    return Ok(());
+                }
             }
+        } else {
+            let look = |sought: &Sought| {
+                self.server.run(Call::new(&TRACE, &sought.names.iter().map(String::as_str).collect::<Vec<_>>()))
+            };
+            try_join_all(sought.iter().map(look)).await?
         };
         for (sought, answer) in sought.iter().zip(answers) {
             self.close(sought, answer)?;
@@ -72,7 +81,7 @@ impl Steps {
                 None => false,
             };
             if is_lost || self.durability != Durability::Queued || is_taken(step) {
-                waiting.close(*ticket, is_lost);
+                waiting.close(*ticket, if is_lost { Some(End::Lost) } else { None });
             }
         }
         drop(waiting);
@@ -80,16 +89,16 @@ impl Steps {
         Ok(())
     }
 
-    /// Looks for steps of buckets that are on one node, and waits for its replicas. The scripts write, so WAIT on the same connection
-    /// waits for everything before them, whoever wrote it.
-    async fn replicated(&self, sought: &[Sought<'_>], replicas: u32, timeout: Duration) -> Result<Vec<Value>, String> {
+    /// Looks for steps of buckets that are on one node, and waits for its replicas. The scripts write, so waiting on the same
+    /// connection is waiting for everything before them, whoever wrote it.
+    async fn replicated(&self, sought: &[Sought<'_>], replicas: Replicas) -> Result<Vec<Value>, String> {
         let mut pipeline = redis::pipe();
         for Sought { names, .. } in sought {
             pipeline.cmd("EVAL").arg(TRACE.text).arg(names.len()).arg(names);
         }
-        pipeline.cmd("WAIT").arg(replicas).arg(u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX).max(1));
+        replicas.push_to(&mut pipeline);
         let key = sought.first().and_then(|sought| sought.names.first()).map(String::as_str).unwrap_or_default();
-        let limit = timeout + Duration::from_secs(1);
+        let limit = replicas.timeout() + Duration::from_secs(1);
         let answered = self.server.ask_node(pipeline, key, limit).await;
         let is_refused = |answers: &Vec<Value>| answers.iter().any(|answer| matches!(answer, Value::ServerError(_)));
         if answered.as_ref().map_or(true, is_refused) {
@@ -97,10 +106,20 @@ impl Steps {
             self.regroup().await?;
         }
         let mut answers = answered?;
-        match answers.pop() {
-            Some(Value::Int(reached)) if reached >= i64::from(replicas) => Ok(answers),
-            Some(Value::Int(reached)) => Err(format!("{reached} of {replicas} replicas have it after {timeout:?}")),
-            _ => Err("strange answer to WAIT".into()),
+        replicas.check(answers.pop())?;
+        Ok(answers)
+    }
+}
+
+impl Sought<'_> {
+    /// Whether they are safe is not known.
+    fn fail(&self, reason: &str) {
+        let reason: Arc<str> = reason.into();
+        let mut waiting = self.bucket.waiting.lock();
+        for (ticket, _) in &self.steps {
+            waiting.close(*ticket, Some(End::Unknown(Arc::clone(&reason))));
         }
+        drop(waiting);
+        self.bucket.closed.notify_waiters();
     }
 }

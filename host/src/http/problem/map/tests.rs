@@ -20,6 +20,8 @@ fn every_fault_of_the_ledger_has_its_line_in_the_table() {
         (E::Loading, (503, 20004, Some(1))),
         (E::Full("the outbox"), (503, 40004, Some(1))),
         (E::Unavailable("x".into()), (503, 30002, Some(2))),
+        (E::Unsettled(EventId::new("e").unwrap()), (503, 30002, Some(2))),
+        (E::Voided(EventId::new("e").unwrap()), (409, 20005, None)),
         (E::Invalid("x".into()), (400, 10006, None)),
         (E::LimitReached(0), (400, 10006, None)),
     ];
@@ -38,6 +40,7 @@ fn every_fault_of_a_plugin_has_its_line_in_the_table() {
         (E::Suspended { plugin: plugin(), retry_after: Duration::from_secs(9) }, (503, 40003, Some(9))),
         (E::Overloaded { plugin: plugin() }, (503, 40004, Some(1))),
         (E::NotDurable("x".into()), (503, 30002, Some(2))),
+        (E::NotTellable(ledger::Error::Unsettled(EventId::new("e").unwrap())), (503, 30002, Some(2))),
         (E::NoExport { plugin: plugin(), export: "api" }, (502, 40001, None)),
     ];
     for (error, expected) in table {

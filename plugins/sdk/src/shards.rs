@@ -1,0 +1,79 @@
+//! State that many viewers change at once, spread over many shards: what one of them changes is in their own shard, and different shards
+//! may live on different machines.
+
+use crate::{Problem, cache};
+
+/// So many shards, fixed once something is in them.
+pub const SHARDS: u64 = 64;
+
+/// The shards of one thing, such as a poll.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shards {
+    thing: String,
+}
+
+impl Shards {
+    /// Of the thing of that name, such as `poll/7`, unique in the plugin: ids of rooms belong into it where ids of things are a room's.
+    #[must_use]
+    pub fn of_thing(thing: impl Into<String>) -> Self {
+        Self { thing: thing.into() }
+    }
+
+    /// The shard of a user: everything that one user's step touches is there, and can be changed in one commit.
+    #[must_use]
+    pub fn of(&self, user_id: i64) -> String {
+        self.numbered(number(user_id))
+    }
+
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = String> + '_ {
+        (0..SHARDS).map(|number| self.numbered(number))
+    }
+
+    /// The sums of counters over all shards, one for each key.
+    ///
+    /// # Errors
+    /// As the cache has them, or if a sum does not fit.
+    pub fn sums<const N: usize>(&self, keys: [&str; N]) -> Result<[i64; N], Problem> {
+        let mut sums = [0_i64; N];
+        for shard in self.all() {
+            for (sum, key) in sums.iter_mut().zip(keys) {
+                let part = cache::get_counter(&shard, key)?;
+                *sum =
+                    sum.checked_add(part).ok_or_else(|| Problem::failed(format!("the sum of `{key}` does not fit")))?;
+            }
+        }
+        Ok(sums)
+    }
+
+    fn numbered(&self, number: u64) -> String {
+        format!("{}/{number}", self.thing)
+    }
+}
+
+/// Spreads ids that are counted up. Not the standard library's hash: a shard must be found again by a component that another compiler
+/// built. The finalizer of SplitMix64 (Steele, Lea, Flood 2014).
+fn number(user_id: i64) -> u64 {
+    let mut x = user_id.cast_unsigned();
+    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    (x ^ (x >> 31)) % SHARDS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn users_are_spread_evenly_and_keep_their_shard() {
+        let shards = Shards::of_thing("poll/7");
+        // Fixed: these are written down in caches.
+        assert_eq!(shards.of(1001), format!("poll/7/{}", number(1001)));
+        let mut counts = [0_u32; SHARDS as usize];
+        for user_id in 1..=64_000 {
+            counts[usize::try_from(number(user_id)).unwrap()] += 1;
+        }
+        assert!(counts.iter().all(|count| (850..1_150).contains(count)), "{counts:?}");
+        assert_eq!(shards.all().count(), 64);
+    }
+}

@@ -1,0 +1,81 @@
+//! Pushes that coalesce: however often something changes, the room is told about once a period, and the last change is always told.
+//!
+//! Time is divided into periods. A change sets a timer for the end of the period in which it was made; all changes of a period set the same
+//! one. When it fires, the plugin adds up and pushes once. The timer is durable and one host fires it, so this holds over all hosts and
+//! crashes. An instance that has set a period's timer does not ask the host again, but for the last eighth of the period: clocks of hosts
+//! may differ by so much without a change being left out.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::timers::millis;
+use crate::{Problem, Timer, clocks, timer};
+
+/// How many tallies an instance remembers.
+const REMEMBERED_MAX: usize = 512;
+
+thread_local! {
+    /// The period whose timer this instance has set last, of each (room, key).
+    static SET: RefCell<BTreeMap<(i64, String), u64>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+/// Says that what `alarm` tells of has changed: it fires at the end of the period (1 ms or more), in the call's room. Call it after the
+/// change is committed.
+///
+/// # Errors
+/// As the host has them; the change stands, and is told with the next one.
+pub fn tell_every(period: Duration, room_id: i64, alarm: &impl Timer) -> Result<(), Problem> {
+    let (key, now_ms) = (alarm.key(), now_ms());
+    let turn = Turn::at(now_ms, millis(period).max(1));
+    let place = (room_id, key);
+    if turn.is_sure && SET.with_borrow(|set| set.get(&place) == Some(&turn.number)) {
+        return Ok(());
+    }
+    timer::set(&format!("{}/{}", place.1, turn.number), turn.left_ms, &alarm.payload()?)?;
+    SET.with_borrow_mut(|set| {
+        if set.len() >= REMEMBERED_MAX {
+            set.clear();
+        }
+        set.insert(place, turn.number);
+    });
+    Ok(())
+}
+
+/// A moment within its period.
+#[derive(Debug, PartialEq, Eq)]
+struct Turn {
+    number: u64,
+    left_ms: u64,
+    /// A timer for the end of this period has surely not fired yet.
+    is_sure: bool,
+}
+
+impl Turn {
+    fn at(now_ms: u64, period_ms: u64) -> Self {
+        let left_ms = period_ms - now_ms % period_ms;
+        Self { number: now_ms / period_ms, left_ms, is_sure: left_ms > period_ms / 8 }
+    }
+}
+
+/// The host's clock now, not as the request arrived: a call may have waited in between.
+fn now_ms() -> u64 {
+    let now = clocks::wall_clock::now();
+    now.seconds.saturating_mul(1_000).saturating_add(u64::from(now.nanoseconds / 1_000_000))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_is_told_at_the_end_of_its_period_and_never_before_it_was_made() {
+        assert_eq!(Turn::at(1_000, 500), Turn { number: 2, left_ms: 500, is_sure: true });
+        assert_eq!(Turn::at(1_499, 500), Turn { number: 2, left_ms: 1, is_sure: false });
+        for now_ms in 0..3_000 {
+            let turn = Turn::at(now_ms, 500);
+            assert!((1..=500).contains(&turn.left_ms));
+            assert_eq!(now_ms + turn.left_ms, (turn.number + 1) * 500);
+        }
+    }
+}
