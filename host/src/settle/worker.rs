@@ -18,7 +18,7 @@ const BATCH_MAX: usize = 1_000;
 const LANE_LEN_MIN: usize = 100;
 /// So many events at once are load: then batches are gathered for so long, because each has its price, however small it is.
 const LOAD_LEN: usize = 16;
-const GATHER: Duration = Duration::from_millis(50);
+const GATHER: Duration = Duration::from_millis(100);
 /// How long to wait for the first event of a batch.
 const POLL_WAIT: Duration = Duration::from_millis(250);
 /// Bytes of a dead letter's reason; what is longer is cut.
