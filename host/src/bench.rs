@@ -45,6 +45,8 @@ use zipf::Zipf;
 
 /// The seed of a run that is given none.
 const SEED: u64 = 1;
+/// Viewers whose assets are looked at at the same time after the load.
+const LOOKS_AT_ONCE: usize = 16;
 
 /// How the gifts go to the server.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -205,7 +207,8 @@ async fn run_server(args: &Args) -> Result<Report, Error> {
     let (tally, took) = measure(&load, args).await;
     let acknowledged = load.outcomes.acknowledged();
     let caller = |role| signer.token(1, role, now_ms).map(|token| Api::new(&authority, token));
-    let callers = Callers { service: caller("service")?, operator: caller("operator")? };
+    let service = (0..LOOKS_AT_ONCE).map(|_| caller("service")).collect::<Result<_, _>>()?;
+    let callers = Callers { service, operator: caller("operator")? };
     let money = Money { asset_type: args.asset_type, recharged: args.balance };
     let patience = Duration::from_secs(args.patience);
     let audit = audit::audit(&load, &tally.unclear, tally.forgotten, callers, money, patience);

@@ -164,8 +164,8 @@ impl Breaker {
         let mut state = self.state.lock();
         let left = match state.circuit_at(now) {
             Circuit::Closed => return Ok(false),
-            Circuit::HalfOpen if !state.probing => {
-                state.probing = true;
+            Circuit::HalfOpen if !state.is_probed(now) => {
+                state.probing_since = Some(now);
                 drop(state);
                 self.measure(Circuit::HalfOpen);
                 return Ok(true);
@@ -254,7 +254,7 @@ impl Pass<'_> {
     /// The next call may be the probe.
     fn make_way(&self) {
         if self.probe {
-            self.breaker.state.lock().probing = false;
+            self.breaker.state.lock().probing_since = None;
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Breaker, Circuit, Settings};
+use super::{Breaker, Circuit, Settings, state};
 
 const BACKEND: Settings = Settings {
     failures_max: 3,
@@ -63,6 +63,17 @@ fn a_probe_that_says_nothing_lets_the_next_one_through() {
     let later = now + Settings::PLUGIN.backoff_min;
     drop(breaker.enter_at(|| later));
     assert!(breaker.enter_at(|| later).is_ok());
+}
+
+#[test]
+fn a_probe_that_never_ends_keeps_others_out_for_a_while_only() {
+    let (breaker, now) = (Breaker::default(), Instant::now());
+    opened(&breaker, now);
+    let later = now + Settings::PLUGIN.backoff_min;
+    let _endless = breaker.enter_at(|| later).unwrap_or_else(|_| panic!("half-open"));
+    assert!(breaker.enter_at(|| later + state::PROBE_MAX / 2).is_err());
+    breaker.enter_at(|| later + state::PROBE_MAX).unwrap_or_else(|_| panic!("half-open")).succeeded();
+    assert_eq!(breaker.circuit(), Circuit::Closed);
 }
 
 #[test]

@@ -4,18 +4,12 @@
 //! duplicate, and released then.
 
 use std::collections::BTreeMap;
-use std::future::ready;
-
-use futures::stream::{self, StreamExt};
 
 use crate::domain::{Account, Amount, ContentDigest, Entry, Event, EventId, Outcome, Overflow, Part, Posting, UserId};
-use crate::ports::cache::{Remembered, Settled};
+use crate::ports::cache::{Release, Remembered, Settled};
 use crate::ports::db::{self, KnownEvent, PostResult};
 
 use super::{Balance, Error, Kind, Ledger};
-
-/// Releases of one batch that are under way at the same time; a cache across the network answers them in one go.
-const RELEASES_AT_ONCE: usize = 128;
 
 /// What became of a void.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,16 +65,10 @@ impl Ledger {
         }
         let releases = settled.into_iter().map(|(account, settled)| {
             report_overdraft(account, settled);
-            let released = events.remove(&account).unwrap_or_default();
-            async move { self.cache.release(account, &released, settled).await }
+            Release { account, events: events.remove(&account).unwrap_or_default(), settled }
         });
-        // All are tried even if one fails: an account that is not released although its cache is there would seem poorer than it is
-        // until the batch comes again.
-        let fault = stream::iter(releases)
-            .buffer_unordered(RELEASES_AT_ONCE)
-            .fold(Ok(()), |first, released| ready(first.and(released)))
-            .await;
-        fault?;
+        // An account that is not released although its cache is there seems poorer than it is until the batch comes again.
+        self.cache.release(releases.collect()).await?;
         Ok(posted.results)
     }
 
@@ -128,7 +116,8 @@ impl Ledger {
         };
         let now_ms = self.clock.now_ms();
         let (result, settled) = self.db.void(payer, event_id, digest, outcome.as_ref(), now_ms).await?;
-        self.cache.release(payer, std::slice::from_ref(event_id), settled).await?;
+        let events = vec![event_id.clone()];
+        self.cache.release(vec![Release { account: payer, events, settled }]).await?;
         match result {
             // What is known with other content keeps this one from ever being posted.
             PostResult::Posted | PostResult::Voided | PostResult::Conflict => Ok(Voided::Voided),

@@ -51,6 +51,17 @@ pub struct CachedAccount {
     pub held: Amount,
 }
 
+/// What is to be released of an account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Release {
+    /// Which.
+    pub account: Account,
+    /// Its holds that are settled or void.
+    pub events: Vec<EventId>,
+    /// Its balance after that; none if it is not known.
+    pub settled: Option<Settled>,
+}
+
 /// A plugin's shard: the unit of atomicity of its own keys.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Shard {
@@ -308,9 +319,10 @@ pub trait Cache: Send + Sync {
         waiting: &[Event],
     ) -> Result<bool, Error>;
 
-    /// Removes these open holds of the account (each at most once) and takes the settled balance if its version is newer. If the
-    /// account is not cached, ends a lease on it, so that a load under way starts over. Idempotent.
-    async fn release(&self, account: Account, events: &[EventId], settled: Option<Settled>) -> Result<(), Error>;
+    /// For each account, removes these open holds (each at most once) and takes the settled balance if its version is newer, in one
+    /// step. If the account is not cached, ends a lease on it, so that a load under way starts over. Idempotent. All are tried, even if
+    /// one fails; then the first fault is told.
+    async fn release(&self, releases: Vec<Release>) -> Result<(), Error>;
 
     /// Every cached account with open holds or without, for reconciliation: a snapshot of one bucket at a time.
     async fn accounts(&self) -> Result<Vec<(Account, CachedAccount)>, Error>;

@@ -16,6 +16,9 @@ use crate::ports::queue::{self, Delivery, Offsets};
 const BATCH_MAX: usize = 1_000;
 /// Fewer events than that are not worth a lane: a transaction has its price, however small it is.
 const LANE_LEN_MIN: usize = 100;
+/// So many events at once are load: then batches are gathered for so long, because each has its price, however small it is.
+const LOAD_LEN: usize = 16;
+const GATHER: Duration = Duration::from_millis(100);
 /// How long to wait for the first event of a batch.
 const POLL_WAIT: Duration = Duration::from_millis(250);
 /// Bytes of a dead letter's reason; what is longer is cut.
@@ -62,16 +65,21 @@ impl Worker {
                     Err(_) => {}
                 }
             }
+            let (polled_at, len_max) = (Instant::now(), BATCH_MAX * self.settle.lanes.max(1));
             let polled = tokio::select! {
                 () = shutdown.cancelled() => return,
-                polled = self.source.poll(BATCH_MAX * self.settle.lanes.max(1), POLL_WAIT) => polled,
+                polled = self.source.poll(len_max, POLL_WAIT) => polled,
             };
             match polled {
                 // Nothing may come because the queue is away.
                 Ok(polled) if polled.is_empty() => {}
                 Ok(polled) => {
                     is_poll_told = false;
+                    let is_load = (LOAD_LEN..len_max).contains(&polled.len());
                     self.settle_polled(polled, &shutdown).await;
+                    if is_load {
+                        pause(GATHER.saturating_sub(polled_at.elapsed()), &shutdown).await;
+                    }
                 }
                 Err(error) => {
                     if !std::mem::replace(&mut is_poll_told, true) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use greenroom::domain::{Amount, ContentDigest};
-use greenroom::ports::cache::{Cache, CounterAdd, Error, HoldResult, Remembered, Write};
+use greenroom::ports::cache::{Cache, CounterAdd, Error, HoldResult, Release, Remembered, Write};
 
 use crate::fixture::*;
 use crate::key_space::commit_of;
@@ -52,7 +52,7 @@ pub(crate) async fn answers_come_in_order_of_precedence(cache: &dyn Cache) {
     let lease = cache.lease(payer).await.unwrap().unwrap();
     assert!(cache.fill(payer, lease, None, &[]).await.unwrap());
     assert_eq!(cache.hold_now(hold.clone()).await.unwrap(), HoldResult::NoAccount);
-    cache.release(payer, &[], Some(settled(40, 1))).await.unwrap();
+    cache.release(vec![Release { account: payer, events: vec![], settled: Some(settled(40, 1)) }]).await.unwrap();
     fill(cache, payer, 40, 1).await;
     assert_eq!(cache.hold_now(hold.clone()).await.unwrap(), HoldResult::LimitReached(0));
     hold.counters.clear();
@@ -95,14 +95,24 @@ pub(crate) async fn release_removes_each_hold_once_and_takes_only_newer_versions
     held(cache, hold_of(payer, "a", 30)).await;
     held(cache, hold_of(payer, "b", 20)).await;
     for _ in 0..3 {
-        cache.release(payer, &[event_id("a"), event_id("a")], Some(settled(70, 2))).await.unwrap();
+        cache
+            .release(vec![Release {
+                account: payer,
+                events: vec![event_id("a"), event_id("a")],
+                settled: Some(settled(70, 2)),
+            }])
+            .await
+            .unwrap();
         let account = cache.account(payer).await.unwrap().unwrap();
         assert_eq!((account.settled, account.held), (settled(70, 2), Amount(20)));
     }
     assert_eq!(cache.open_holds(payer).await.unwrap(), [(event_id("b"), Amount(20))]);
-    cache.release(payer, &[event_id("unknown")], Some(settled(100, 1))).await.unwrap();
+    cache
+        .release(vec![Release { account: payer, events: vec![event_id("unknown")], settled: Some(settled(100, 1)) }])
+        .await
+        .unwrap();
     assert_eq!(cache.account(payer).await.unwrap().unwrap().settled, settled(70, 2));
-    cache.release(payer, &[event_id("b")], None).await.unwrap();
+    cache.release(vec![Release { account: payer, events: vec![event_id("b")], settled: None }]).await.unwrap();
     let account = cache.account(payer).await.unwrap().unwrap();
     assert_eq!((account.settled, account.held), (settled(70, 2), Amount(0)));
     assert!(cache.accounts().await.unwrap().contains(&(payer, account)));
@@ -113,7 +123,7 @@ pub(crate) async fn a_load_under_way_starts_over_when_the_account_was_settled_me
     let account = new_account();
     let lease = cache.lease(account).await.unwrap().unwrap();
     assert_eq!(cache.lease(account).await.unwrap(), None, "somebody loads it");
-    cache.release(account, &[], Some(settled(5, 2))).await.unwrap();
+    cache.release(vec![Release { account, events: vec![], settled: Some(settled(5, 2)) }]).await.unwrap();
     assert!(!cache.fill(account, lease, Some(settled(10, 1)), &[]).await.unwrap());
     assert_eq!(cache.account(account).await.unwrap(), None);
     let again = cache.lease(account).await.unwrap().unwrap();
@@ -152,12 +162,22 @@ pub(crate) async fn events_that_wait_are_open_holds_of_an_account_that_is_loaded
     assert_eq!(cache.hold_now(hold_of(payer, "b", 30)).await.unwrap(), HoldResult::Replayed(outcome, position));
     cache.durable(position).await.unwrap();
     for _ in 0..2 {
-        cache.release(payer, &[event_id("a")], Some(settled(100, 2))).await.unwrap();
+        cache
+            .release(vec![Release { account: payer, events: vec![event_id("a")], settled: Some(settled(100, 2)) }])
+            .await
+            .unwrap();
         let account = cache.account(payer).await.unwrap().unwrap();
         assert_eq!((account.settled, account.held), (settled(100, 2), Amount(30)));
     }
     held(cache, hold_of(payer, "c", 70)).await;
-    cache.release(payer, &[event_id("b"), event_id("c")], Some(settled(0, 3))).await.unwrap();
+    cache
+        .release(vec![Release {
+            account: payer,
+            events: vec![event_id("b"), event_id("c")],
+            settled: Some(settled(0, 3)),
+        }])
+        .await
+        .unwrap();
     assert_eq!(cache.account(payer).await.unwrap().unwrap().held, Amount(0));
     assert_eq!(cache.open_holds(payer).await.unwrap(), []);
 }

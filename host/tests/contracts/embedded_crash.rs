@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use greenroom::adapters::embedded::{self, Embedded, Error, Settings};
 use greenroom::domain::{Account, Amount, AssetType, EventId, UserId};
-use greenroom::ports::cache::{self, Cache, CommitResult, HoldResult, Remembered, Write};
+use greenroom::ports::cache::{self, Cache, CommitResult, HoldResult, Release, Remembered, Write};
 use greenroom::ports::queue::{self, Queue};
 
 use crate::fixture::*;
@@ -235,7 +235,15 @@ async fn open_holds_outlive_expiry_and_crowding() {
     for number in 1..=10 {
         let cached = embedded.cache.account(account(number)).await.unwrap().unwrap();
         assert_eq!((cached.settled, cached.held), (settled(10, 1), Amount(7)));
-        embedded.cache.release(account(number), &[event_id("a")], Some(settled(3, 2))).await.unwrap();
+        embedded
+            .cache
+            .release(vec![Release {
+                account: account(number),
+                events: vec![event_id("a")],
+                settled: Some(settled(3, 2)),
+            }])
+            .await
+            .unwrap();
     }
     while !embedded.cache.accounts().await.unwrap().is_empty() {
         assert!(Instant::now() < deadline, "released accounts expire");
@@ -258,7 +266,7 @@ async fn old_outcomes_make_room_and_it_is_known_since_when_they_are_complete() {
         held(&*embedded.cache, hold).await;
         if number >= 3 {
             let id = event_id(&number.to_string());
-            embedded.cache.release(payer, &[id], None).await.unwrap();
+            embedded.cache.release(vec![Release { account: payer, events: vec![id], settled: None }]).await.unwrap();
         }
     }
     for open in ["0", "1", "2"] {
@@ -330,7 +338,11 @@ async fn a_load_that_began_before_a_recovered_hold_was_settled_starts_over() {
     embedded.close().await.unwrap();
     let embedded = open(&settings).await;
     let lease = embedded.cache.lease(payer).await.unwrap().unwrap();
-    embedded.cache.release(payer, &[event_id("a")], Some(settled(99, 2))).await.unwrap();
+    embedded
+        .cache
+        .release(vec![Release { account: payer, events: vec![event_id("a")], settled: Some(settled(99, 2)) }])
+        .await
+        .unwrap();
     assert!(!embedded.cache.fill(payer, lease, Some(settled(100, 1)), &[]).await.unwrap());
     fill(&*embedded.cache, payer, 99, 2).await;
     assert_eq!(embedded.cache.account(payer).await.unwrap().unwrap().held, Amount(0));

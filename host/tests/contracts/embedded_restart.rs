@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use greenroom::adapters::embedded::{Embedded, Settings};
 use greenroom::domain::{Amount, EventId};
-use greenroom::ports::cache::{self, Cache, Commit, CommitResult, HoldResult, Ranked, Shard, Write};
+use greenroom::ports::cache::{self, Cache, Commit, CommitResult, HoldResult, Ranked, Release, Shard, Write};
 use greenroom::ports::queue::{Consumer, Queue};
 use proptest::prelude::*;
 
@@ -136,7 +136,11 @@ impl Run {
             }
             Step::Release { user, id } => {
                 let id = event_id(&id.to_string());
-                self.embedded.cache.release(account(user), &[id], None).await.unwrap();
+                self.embedded
+                    .cache
+                    .release(vec![Release { account: account(user), events: vec![id], settled: None }])
+                    .await
+                    .unwrap();
             }
             Step::Reopen { closes } => self.reopen(closes).await,
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use greenroom::adapters::redis::{Durability, Settings};
 use greenroom::domain::{Amount, EventId};
-use greenroom::ports::cache::{Cache, CachedAccount, CommitResult, Error, HoldResult, Write};
+use greenroom::ports::cache::{Cache, CachedAccount, CommitResult, Error, HoldResult, Release, Write};
 use greenroom::ports::outbox::Outbox;
 use greenroom::ports::push_bus::PushBus as _;
 use redis::aio::MultiplexedConnection;
@@ -79,7 +79,10 @@ async fn a_server_that_was_flushed_refuses_until_it_has_recovered() {
     redis::cmd("FLUSHDB").exec_async(&mut administrator).await.unwrap();
     assert_eq!(cache.hold_now(hold_of(payer, "b", 1)).await.unwrap(), HoldResult::Recovering);
     assert_eq!(cache.lease(payer).await.unwrap(), None);
-    cache.release(payer, &[event_id("a")], Some(settled(70, 2))).await.unwrap();
+    cache
+        .release(vec![Release { account: payer, events: vec![event_id("a")], settled: Some(settled(70, 2)) }])
+        .await
+        .unwrap();
     let page = backend.outbox.read(lease, None, 1, Duration::ZERO).await.unwrap();
     assert_eq!((page.has_epoch, page.last), (false, None));
     assert!(!backend.outbox.set_epoch(lease, &page.history).await.unwrap(), "the lease is lost, too");
@@ -110,7 +113,15 @@ async fn a_server_that_has_forgotten_the_scripts_is_taught_them_again() {
             redis::cmd("SCRIPT").arg("FLUSH").exec_async(&mut administrator(url).await).await.unwrap();
         }
         held(&*backend.cache, hold_of(payer, "b", 30)).await;
-        backend.cache.release(payer, &[event_id("a"), event_id("b")], Some(settled(40, 2))).await.unwrap();
+        backend
+            .cache
+            .release(vec![Release {
+                account: payer,
+                events: vec![event_id("a"), event_id("b")],
+                settled: Some(settled(40, 2)),
+            }])
+            .await
+            .unwrap();
         assert_eq!(backend.cache.account(payer).await.unwrap().unwrap().held, Amount(0));
     }
 }
@@ -181,10 +192,20 @@ async fn balances_are_exact_to_the_last_unit_of_64_bits() {
         assert_eq!(outcome.balance, Amount(0));
         assert_eq!(cache.hold_now(hold_of(payer, "d", 1)).await.unwrap(), HoldResult::Insufficient(Amount(0)));
         assert_eq!(cache.account(payer).await.unwrap().unwrap().held, Amount(balance));
-        cache.release(payer, &[event_id("c")], Some(settled(balance, 1))).await.unwrap();
+        cache
+            .release(vec![Release { account: payer, events: vec![event_id("c")], settled: Some(settled(balance, 1)) }])
+            .await
+            .unwrap();
         let account = CachedAccount { settled: settled(balance, 1), held: Amount(1) };
         assert_eq!(cache.account(payer).await.unwrap(), Some(account));
-        cache.release(payer, &[event_id("a")], Some(settled(i64::MIN, i64::MAX))).await.unwrap();
+        cache
+            .release(vec![Release {
+                account: payer,
+                events: vec![event_id("a")],
+                settled: Some(settled(i64::MIN, i64::MAX)),
+            }])
+            .await
+            .unwrap();
         let account = CachedAccount { settled: settled(i64::MIN, i64::MAX), held: Amount(0) };
         assert_eq!(cache.account(payer).await.unwrap(), Some(account));
         assert_eq!(cache.hold_now(hold_of(payer, "e", 1)).await.unwrap(), HoldResult::Insufficient(Amount(i64::MIN)));
@@ -304,7 +325,7 @@ async fn two_processes_never_overdraw(backend: Backend) {
     let open = other.cache.open_holds(payer).await.unwrap();
     assert_eq!(open.iter().map(|(_, amount)| amount.0).sum::<i64>(), BALANCE);
     let events: Vec<EventId> = open.into_iter().map(|(event_id, _)| event_id).collect();
-    other.cache.release(payer, &events, Some(settled(0, 2))).await.unwrap();
+    other.cache.release(vec![Release { account: payer, events, settled: Some(settled(0, 2)) }]).await.unwrap();
     let account = backend.cache.account(payer).await.unwrap().unwrap();
     assert_eq!((account.settled, account.held), (settled(0, 2), Amount(0)));
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use greenroom::adapters::embedded;
-use greenroom::ports::cache::{Cache, Check, Commit, CommitResult, CounterAdd, HoldResult, Shard, Write};
+use greenroom::ports::cache::{Cache, Check, Commit, CommitResult, CounterAdd, HoldResult, Release, Shard, Write};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -148,7 +148,12 @@ async fn an_account_in_redis_answers_as_an_embedded_one() {
                     other => format!("{other:?}"),
                 }
             } else {
-                format!("{:?}", cache.release(account, &[event_id(&id), event_id("e0")], settled).await)
+                format!(
+                    "{:?}",
+                    cache
+                        .release(vec![Release { account, events: vec![event_id(&id), event_id("e0")], settled }])
+                        .await
+                )
             };
             let mut open = cache.open_holds(account).await.unwrap();
             open.sort();

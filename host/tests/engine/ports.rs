@@ -13,8 +13,8 @@ use greenroom::domain::{Account, Amount, Event, EventId, PushMessage, UserId};
 use greenroom::ledger::Ledger;
 use greenroom::plugin::{Bounds, Registry, Settings, default_mintable_assets};
 use greenroom::ports::cache::{
-    Cache, CachedAccount, Commit, CommitResult, Epoch, Error, Hold, HoldResult, Lease, Position, Ranked, Remembered,
-    Settled, Shard,
+    Cache, CachedAccount, Commit, CommitResult, Epoch, Error, Hold, HoldResult, Lease, Position, Ranked, Release,
+    Remembered, Settled, Shard,
 };
 use greenroom::ports::push_bus::{PushBus, Unavailable};
 use greenroom::timer::Timers;
@@ -147,8 +147,8 @@ impl Cache for Watched {
     ) -> Result<bool, Error> {
         self.cache.fill(account, lease, settled, waiting).await
     }
-    async fn release(&self, account: Account, events: &[EventId], settled: Option<Settled>) -> Result<(), Error> {
-        self.cache.release(account, events, settled).await
+    async fn release(&self, releases: Vec<Release>) -> Result<(), Error> {
+        self.cache.release(releases).await
     }
     async fn accounts(&self) -> Result<Vec<(Account, CachedAccount)>, Error> {
         self.cache.accounts().await

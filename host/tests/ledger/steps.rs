@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use greenroom::domain::Amount;
 use greenroom::ledger::{Error, Voided};
+use greenroom::ports::cache::Release;
 use greenroom::ports::db::{Ledger as _, PostResult};
 use tempfile::TempDir;
 
@@ -41,7 +42,7 @@ async fn a_release_that_meets_an_absent_account_tells_a_load_under_way_to_start_
     let old = house.db.account(ANNA).await.unwrap();
     house.db.post(&[posting(ANNA, BERT, &new_id(), 30)]).await.unwrap();
     let new = house.db.account(ANNA).await.unwrap();
-    house.cache().release(ANNA, &[], new).await.unwrap();
+    house.cache().release(vec![Release { account: ANNA, events: vec![], settled: new }]).await.unwrap();
     assert!(!house.cache().fill(ANNA, lease, old, &[]).await.unwrap());
     assert_eq!(house.spendable(ANNA).await, 70);
     house.close().await;
@@ -134,7 +135,7 @@ async fn reconciliation_finds_a_hold_that_was_given_back_without_being_settled()
     let answer = house.ledger.hold(hold(ANNA, &id, 60)).await.unwrap();
     house.ledger.durable(answer.position).await.unwrap();
     assert_eq!(house.differences().await, Vec::<String>::new());
-    house.cache().release(ANNA, &[id], None).await.unwrap();
+    house.cache().release(vec![Release { account: ANNA, events: vec![id], settled: None }]).await.unwrap();
     assert_eq!(house.differences().await, ["spendable"]);
     house.close().await;
 }

@@ -28,8 +28,8 @@ use super::queue::log::Log;
 use super::record::{Effect, stable_hash};
 use crate::domain::{Account, Amount, Event, EventId, UserId};
 use crate::ports::cache::{
-    Cache, CachedAccount, Commit, CommitResult, Epoch, Error, Hold, HoldResult, Lease, Position, Ranked, Remembered,
-    Settled, Shard,
+    Cache, CachedAccount, Commit, CommitResult, Epoch, Error, Hold, HoldResult, Lease, Position, Ranked, Release,
+    Remembered, Settled, Shard,
 };
 
 /// How the cache is divided and bounded; sums over all buckets.
@@ -244,8 +244,10 @@ impl Cache for EmbeddedCache {
         Ok(is_filled)
     }
 
-    async fn release(&self, account: Account, events: &[EventId], settled: Option<Settled>) -> Result<(), Error> {
-        self.buckets.of_user(account.user_id).accounts.release(account, events, settled);
+    async fn release(&self, releases: Vec<Release>) -> Result<(), Error> {
+        for Release { account, events, settled } in releases {
+            self.buckets.of_user(account.user_id).accounts.release(account, &events, settled);
+        }
         Ok(())
     }
 

@@ -1,5 +1,6 @@
 //! What every client of Kafka is configured with, and how its blocking calls and its errors become the port's.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -87,10 +88,39 @@ impl Config {
     }
 
     /// A consumer that reads and writes a group's offsets without being a member.
-    pub fn outsider(&self, group: &str) -> Result<BaseConsumer<Logged>, Error> {
+    pub fn outsider(&self, group: &str) -> Result<Outsider, Error> {
         let mut config = self.client();
         config.set("group.id", group).set("enable.auto.commit", "false");
-        config.create_with_context(Logged).map_err(unavailable)
+        let consumer: BaseConsumer<Logged> = config.create_with_context(Logged).map_err(unavailable)?;
+        Ok(Outsider(Arc::new(consumer)))
+    }
+}
+
+/// A consumer that is no member of its group. Closing it asks the brokers, and librdkafka sets no bound to that: so a thread sees to it,
+/// and whoever has the answers does not wait.
+pub(super) struct Outsider(Arc<BaseConsumer<Logged>>);
+
+impl Deref for Outsider {
+    type Target = BaseConsumer<Logged>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl Drop for Outsider {
+    fn drop(&mut self) {
+        let consumer = Arc::clone(&self.0);
+        let close = move || {
+            // Until the one who asked has let go of it.
+            while Arc::strong_count(&consumer) > 1 {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            drop(consumer);
+        };
+        if let Err(error) = std::thread::Builder::new().name("kafka-close".into()).spawn(close) {
+            tracing::warn!(%error, "a consumer of Kafka is closed by the one who asked");
+        }
     }
 }
 

@@ -118,7 +118,9 @@ impl Member {
             .set("heartbeat.interval.ms", ms(settings.session_timeout / 4))
             .set("max.poll.interval.ms", ms(settings.poll_interval_max.max(settings.session_timeout)))
             .set("queued.max.messages.kbytes", settings.prefetch_kib_max.to_string())
-            .set("fetch.wait.max.ms", "100")
+            // Under load events come in hundreds, each of which would be an answer of its own; alone one waits so long at most.
+            .set("fetch.min.bytes", "8192")
+            .set("fetch.wait.max.ms", "20")
             .set("fetch.error.backoff.ms", "100");
         let consumer = client.create_with_context(following).map_err(unavailable)?;
         let consumer = Some(Arc::new(consumer));

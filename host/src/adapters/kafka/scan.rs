@@ -8,10 +8,10 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::Consumer;
 use rdkafka::{Message, Offset};
 
-use super::client::{Config, Logged, unavailable};
+use super::client::{Config, Outsider, unavailable};
 use super::names::{Place, owner};
 use super::offsets::{self, Places};
 use super::topics::Partitions;
@@ -81,7 +81,7 @@ pub(super) fn pass(config: &Config, mark: &mut BTreeMap<(Arc<str>, u32), u64>) -
 
 struct Scan<'c> {
     config: &'c Config,
-    consumer: BaseConsumer<Logged>,
+    consumer: Outsider,
     timeout: Duration,
 }
 

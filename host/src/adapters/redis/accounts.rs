@@ -1,7 +1,10 @@
 //! Accounts: reading, filling from the database, and releasing what is settled.
 
+use std::collections::BTreeMap;
+use std::future::ready;
 use std::time::Duration;
 
+use futures::stream::{self, StreamExt};
 use redis::Value;
 
 use super::cache::{RedisCache, millis};
@@ -10,7 +13,12 @@ use super::keys::account_name;
 use super::reply::{Reply, parse, text};
 use super::scripts::{ACCOUNT, ACCOUNTS, Call, FILL, LEASE, RELEASE};
 use crate::domain::{Account, Amount, AssetType, Event, EventId, Held, UserId};
-use crate::ports::cache::{CachedAccount, Lease, Settled};
+use crate::ports::cache::{CachedAccount, Lease, Release, Settled};
+
+/// Accounts that one script releases: so many take about a millisecond, and others wait for as long.
+const RELEASES_MAX: usize = 64;
+/// Scripts of one call that are under way at the same time.
+const RELEASES_AT_ONCE: usize = 64;
 
 impl RedisCache {
     pub(super) async fn read_account(&self, account: Account) -> Result<Option<CachedAccount>, String> {
@@ -62,20 +70,34 @@ impl RedisCache {
         Ok(self.server.run(call).await? == Value::Int(1))
     }
 
-    pub(super) async fn release_holds(
-        &self,
-        account: Account,
-        events: &[EventId],
-        settled: Option<Settled>,
-    ) -> Result<(), String> {
-        let keys = self.keys.of_user(account.user_id);
-        let mut call = Call::new(&RELEASE, &[&keys.account(account), &keys.lease(account)])
-            .arg(jittered(self.settings.account_lifetime));
-        match settled {
-            Some(settled) => call.push((settled.balance.0, settled.version)),
-            None => call.push(("", "")),
+    /// A bucket's accounts by one script, which is one step of one node.
+    pub(super) async fn release_holds(&self, releases: Vec<Release>) -> Result<(), String> {
+        let mut by_bucket: BTreeMap<u32, Vec<Release>> = BTreeMap::new();
+        for release in releases {
+            by_bucket.entry(self.keys.of_user(release.account.user_id).bucket).or_default().push(release);
         }
-        events.iter().for_each(|event_id| call.push(event_id.as_str()));
+        let portions =
+            by_bucket.iter().flat_map(|(bucket, of_it)| of_it.chunks(RELEASES_MAX).map(|some| (*bucket, some)));
+        stream::iter(portions.map(|(bucket, some)| self.release_some(bucket, some)))
+            .buffer_unordered(RELEASES_AT_ONCE)
+            .fold(Ok(()), |first, released| ready(first.and(released)))
+            .await
+    }
+
+    async fn release_some(&self, bucket: u32, releases: &[Release]) -> Result<(), String> {
+        let keys = self.keys.of_bucket(bucket);
+        let names: Vec<String> =
+            releases.iter().flat_map(|release| [keys.account(release.account), keys.lease(release.account)]).collect();
+        let mut call = Call::new(&RELEASE, &names.iter().map(String::as_str).collect::<Vec<_>>());
+        for Release { events, settled, .. } in releases {
+            call.push(jittered(self.settings.account_lifetime));
+            match settled {
+                Some(settled) => call.push((settled.balance.0, settled.version)),
+                None => call.push(("", "")),
+            }
+            call.push(events.len());
+            events.iter().for_each(|event_id| call.push(event_id.as_str()));
+        }
         self.server.run(call).await.map(drop)
     }
 

@@ -16,8 +16,8 @@ use super::scripts::{Call, EPOCH, OUTCOME};
 use super::server::Server;
 use crate::domain::{Account, Amount, Event, EventId, UserId};
 use crate::ports::cache::{
-    Cache, CachedAccount, Commit, CommitResult, Epoch, Error, Hold, HoldResult, Lease, Position, Ranked, Remembered,
-    Settled, Shard,
+    Cache, CachedAccount, Commit, CommitResult, Epoch, Error, Hold, HoldResult, Lease, Position, Ranked, Release,
+    Remembered, Settled, Shard,
 };
 
 /// The port promises that outcomes are kept at least a day.
@@ -140,8 +140,8 @@ impl Cache for RedisCache {
         self.fill_account(account, lease, settled, waiting).await.map_err(unavailable)
     }
 
-    async fn release(&self, account: Account, events: &[EventId], settled: Option<Settled>) -> Result<(), Error> {
-        self.release_holds(account, events, settled).await.map_err(unavailable)
+    async fn release(&self, releases: Vec<Release>) -> Result<(), Error> {
+        self.release_holds(releases).await.map_err(unavailable)
     }
 
     async fn accounts(&self) -> Result<Vec<(Account, CachedAccount)>, Error> {

@@ -12,7 +12,7 @@ use crate::ports::cache::{Error, Ranked, Shard};
 
 /// How much longer the server keeps what has expired, so that no difference of clocks makes it forget too early.
 const KEPT_MS: u64 = 3_600_000;
-/// Characters of a member's place that tell its score.
+/// Characters with which a place begins whose score has more digits than a double.
 const PLACE_LEN: usize = 20;
 /// A 9 for each digit of a place.
 const NINES: u64 = 9_999_999_999_999_999_999;
@@ -102,9 +102,13 @@ impl RedisCache {
         if found.is_empty() || !is_there(&mut found, "r", key, now_ms)? {
             return Ok(Vec::new());
         }
-        let places = found.value().and_then(Reply::new).map_err(unavailable)?.rest();
-        let ranked = (offset..).zip(places).map(|(index, place)| ranked_at(index, &text(place)?));
-        ranked.collect::<Result<_, _>>().map_err(unavailable)
+        let mut places = found.value().and_then(Reply::new).map_err(unavailable)?;
+        let mut ranked = Vec::new();
+        while !places.is_empty() {
+            let (name, rank) = (places.text().map_err(unavailable)?, places.text().map_err(unavailable)?);
+            ranked.push(ranked_at(offset + ranked.len(), &name, &rank).map_err(unavailable)?);
+        }
+        Ok(ranked)
     }
 
     pub(super) async fn read_rank(
@@ -130,9 +134,13 @@ fn ranked(index: usize, member: &str, score: i64) -> Ranked {
     Ranked { member: member.into(), score, rank: u32::try_from(index + 1).unwrap_or(u32::MAX) }
 }
 
-/// Reads a place: `b` and the digits of a score below zero, or `a` and what is missing from 9 in each digit of another; then the member.
-fn ranked_at(index: usize, place: &str) -> Result<Ranked, String> {
-    let strange = || format!("strange place: {place}");
+/// Reads a place: `m` and the member, with the score below zero beside it; or, for a score that a double does not hold, `b` and the digits of
+/// one below zero, or `a` and what is missing from 9 in each digit of another, and then the member.
+fn ranked_at(index: usize, place: &str, rank: &str) -> Result<Ranked, String> {
+    let strange = || format!("strange place: {place} at {rank}");
+    if let Some(member) = place.strip_prefix('m') {
+        return Ok(ranked(index, member, -whole(rank).ok_or_else(strange)?));
+    }
     let (head, member) = place.split_at_checked(PLACE_LEN).ok_or_else(strange)?;
     let score = match head.split_at_checked(1) {
         Some(("b", digits)) => parse(&format!("-{digits}"))?,
@@ -144,4 +152,12 @@ fn ranked_at(index: usize, place: &str) -> Result<Ranked, String> {
         _ => return Err(strange()),
     };
     Ok(ranked(index, member, score))
+}
+
+/// A score of a sorted set that is whole and has 15 digits at most; servers may write `1e+14`.
+fn whole(rank: &str) -> Option<i64> {
+    let rank: f64 = rank.parse().ok()?;
+    #[expect(clippy::cast_possible_truncation, reason = "whole, and exact up to 2^53")]
+    let whole = rank as i64;
+    (rank.fract() == 0.0 && rank.abs() < 1e15).then_some(whole)
 }

@@ -1,20 +1,22 @@
 -- A shard's keys. Each is a hash: t its kind (b bytes, c counter, s set, r ranking), e when it expires in milliseconds by the
 -- caller's clock ('' for never), v the value of bytes and counters, m<member> for sets, with the score for rankings. A ranking has its
--- order beside it in a sorted set whose scores are all 0: its members begin with the score so written that the order of bytes is that
--- of the ranking, because the scores of sorted sets are doubles. A step first changes a copy, and writes it only if all went well.
+-- order beside it in a sorted set. A step first changes a copy, and writes it only if all went well.
 
 local function is_live(expires, now)
   return expires == '' or tonumber(expires) > now
 end
 
--- Twenty characters that sort higher scores first.
-local function place(score)
+-- Where a member stands in a ranking's sorted set, the highest first: a score and a name. Scores of sorted sets are doubles, exact for 15
+-- digits; of longer ones those that are one double are in order by their digits, with which the name begins.
+local function place(score, name)
+  local rank = 0 - tonumber(score)
+  if #score <= 15 then return rank, 'm' .. name end
   if score:sub(1, 1) == '-' then
     local digits = score:sub(2)
-    return 'b' .. ('0'):rep(19 - #digits) .. digits
+    return rank, 'b' .. ('0'):rep(19 - #digits) .. digits .. name
   end
   local digits = ('0'):rep(19 - #score) .. score
-  return 'a' .. digits:gsub('%d', function(digit) return 9 - tonumber(digit) end)
+  return rank, 'a' .. digits:gsub('%d', function(digit) return 9 - tonumber(digit) end) .. name
 end
 
 local function open(space, name)
@@ -63,17 +65,20 @@ local function count(space, name, delta, max, expires, ttl)
   return value
 end
 
+local function write_place(slot, name, before, value)
+  local was = before and select(2, place(before, name))
+  if not value then return redis.call('ZREM', slot.key .. 'z', was) end
+  local rank, is = place(value, name)
+  if was and was ~= is then redis.call('ZREM', slot.key .. 'z', was) end
+  redis.call('ZADD', slot.key .. 'z', rank, is)
+end
+
 local function write_members(slot)
   for name, value in pairs(slot.members) do
     local before = slot.before[name] or false
     if value ~= before then
-      if before and slot.kind == 'r' then redis.call('ZREM', slot.key .. 'z', place(before) .. name) end
-      if not value then
-        redis.call('HDEL', slot.key, 'm' .. name)
-      else
-        redis.call('HSET', slot.key, 'm' .. name, value)
-        if slot.kind == 'r' then redis.call('ZADD', slot.key .. 'z', 0, place(value) .. name) end
-      end
+      if value then redis.call('HSET', slot.key, 'm' .. name, value) else redis.call('HDEL', slot.key, 'm' .. name) end
+      if slot.kind == 'r' then write_place(slot, name, before, value) end
     end
   end
 end

@@ -1,19 +1,28 @@
--- KEYS: account, lease. ARGV: ttl, balance or '', version, then event ids.
-local account = redis.call('HMGET', KEYS[1], 'b', 'v', 'h')
-local balance, version, held = account[1], account[2], account[3]
-if not balance then
-  -- A load under way has read the database too early; and a user that did not exist may exist now.
-  redis.call('DEL', KEYS[1], KEYS[2])
-  return 0
-end
-for at = 4, #ARGV do
-  local outcome = redis.call('HGET', KEYS[1], 'o' .. ARGV[at])
-  if outcome then
-    redis.call('HDEL', KEYS[1], 'o' .. ARGV[at])
-    held = minus(held, outcome:match('^[^|]*|[^|]*|[^|]*|(%d+)|'))
+-- KEYS: for each: account, lease. ARGV: for each: ttl, balance or '', version, number of event ids, then these.
+local function release(key, lease, ttl, settled, newest, first, last)
+  local account = redis.call('HMGET', key, 'b', 'v', 'h')
+  local balance, version, held = account[1], account[2], account[3]
+  if not balance then
+    -- A load under way has read the database too early; and a user that did not exist may exist now.
+    redis.call('DEL', key, lease)
+    return
   end
+  for at = first, last do
+    local outcome = redis.call('HGET', key, 'o' .. ARGV[at])
+    if outcome then
+      redis.call('HDEL', key, 'o' .. ARGV[at])
+      held = minus(held, outcome:match('^[^|]*|[^|]*|[^|]*|(%d+)|'))
+    end
+  end
+  if settled ~= '' and less(version, newest) then balance, version = settled, newest end
+  redis.call('HSET', key, 'b', balance, 'v', version, 'h', held, 's', minus(balance, held))
+  if redis.call('HLEN', key) == 4 then redis.call('PEXPIRE', key, ttl) end
 end
-if ARGV[2] ~= '' and less(version, ARGV[3]) then balance, version = ARGV[2], ARGV[3] end
-redis.call('HSET', KEYS[1], 'b', balance, 'v', version, 'h', held, 's', minus(balance, held))
-if redis.call('HLEN', KEYS[1]) == 4 then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end
+
+local at = 1
+for index = 1, #KEYS, 2 do
+  local last = at + 3 + tonumber(ARGV[at + 3])
+  release(KEYS[index], KEYS[index + 1], ARGV[at], ARGV[at + 1], ARGV[at + 2], at + 4, last)
+  at = last + 1
+end
 return 1
