@@ -7,8 +7,8 @@ use bytes::Bytes;
 use greenroom::adapters::embedded::EmbeddedCache;
 use greenroom::domain::{Account, Amount, Event, EventId, UserId};
 use greenroom::ports::cache::{
-    Cache, CachedAccount, Commit, CommitResult, Epoch, Error, Hold, HoldResult, Lease, Position, Ranked, Remembered,
-    Settled, Shard,
+    Cache, CachedAccount, Commit, CommitResult, Epoch, Error, Hold, HoldResult, Lease, Position, Ranked, Release,
+    Remembered, Settled, Shard,
 };
 use parking_lot::Mutex;
 
@@ -66,8 +66,8 @@ impl Cache for Undelayed {
     ) -> Result<bool, Error> {
         self.inner().fill(account, lease, settled, waiting).await
     }
-    async fn release(&self, account: Account, events: &[EventId], settled: Option<Settled>) -> Result<(), Error> {
-        self.inner().release(account, events, settled).await
+    async fn release(&self, releases: Vec<Release>) -> Result<(), Error> {
+        self.inner().release(releases).await
     }
     async fn accounts(&self) -> Result<Vec<(Account, CachedAccount)>, Error> {
         self.inner().accounts().await

@@ -89,7 +89,7 @@ pub(super) fn renew(config: &Config, group: &str, subscription: &Subscription) -
     for topic in subscription.topics.values() {
         starts.extend(topic.starts.iter().map(|(partition, start)| ((topic.name.clone(), *partition), *start)));
     }
-    offsets::commit(&config.outsider(&config.names.subscription(group))?, &starts)
+    offsets::commit(&*config.outsider(&config.names.subscription(group))?, &starts)
 }
 
 /// Moves a group that nobody consumes to where it starts, so that it need not read what it does not want. One that is being consumed
@@ -176,8 +176,8 @@ pub(super) fn lag(config: &Config, all: &Partitions, counted: Counted) -> Result
     let list = outsider.fetch_group_list(None, timeout).map_err(unavailable)?;
     let mut lags = BTreeMap::new();
     for group in list.groups().iter().filter_map(|group| config.names.subscriber(group.name())) {
-        let starts = offsets::committed(&config.outsider(&config.names.subscription(group))?, &places, timeout)?;
-        let committed = offsets::committed(&config.outsider(&config.names.group(group))?, &places, timeout)?;
+        let starts = offsets::committed(&*config.outsider(&config.names.subscription(group))?, &places, timeout)?;
+        let committed = offsets::committed(&*config.outsider(&config.names.group(group))?, &places, timeout)?;
         let is_own = |(topic, _): &Place| config.names.plugin_topic(topic).map(owner) == Some(group);
         let next =
             starts.iter().filter(|(place, start)| **start != DROPPED && (counted == Counted::All || is_own(place)));

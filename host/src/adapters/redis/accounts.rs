@@ -9,7 +9,7 @@ use redis::Value;
 
 use super::cache::{RedisCache, millis};
 use super::event::{Known, written};
-use super::keys::account_name;
+use super::keys::{BucketKeys, account_name};
 use super::reply::{Reply, parse, text};
 use super::scripts::{ACCOUNT, ACCOUNTS, Call, FILL, LEASE, RELEASE};
 use crate::domain::{Account, Amount, AssetType, Event, EventId, Held, UserId};
@@ -76,16 +76,18 @@ impl RedisCache {
         for release in releases {
             by_bucket.entry(self.keys.of_user(release.account.user_id).bucket).or_default().push(release);
         }
-        let portions =
-            by_bucket.iter().flat_map(|(bucket, of_it)| of_it.chunks(RELEASES_MAX).map(|some| (*bucket, some)));
-        stream::iter(portions.map(|(bucket, some)| self.release_some(bucket, some)))
+        let mut calls = Vec::with_capacity(by_bucket.len());
+        for (bucket, of_it) in by_bucket {
+            let keys = self.keys.of_bucket(bucket);
+            calls.extend(of_it.chunks(RELEASES_MAX).map(|some| self.release_call(&keys, some)));
+        }
+        stream::iter(calls.into_iter().map(|call| self.server.run(call)))
             .buffer_unordered(RELEASES_AT_ONCE)
-            .fold(Ok(()), |first, released| ready(first.and(released)))
+            .fold(Ok(()), |first, released| ready(first.and(released.map(drop))))
             .await
     }
 
-    async fn release_some(&self, bucket: u32, releases: &[Release]) -> Result<(), String> {
-        let keys = self.keys.of_bucket(bucket);
+    fn release_call(&self, keys: &BucketKeys, releases: &[Release]) -> Call {
         let names: Vec<String> =
             releases.iter().flat_map(|release| [keys.account(release.account), keys.lease(release.account)]).collect();
         let mut call = Call::new(&RELEASE, &names.iter().map(String::as_str).collect::<Vec<_>>());
@@ -98,7 +100,7 @@ impl RedisCache {
             call.push(events.len());
             events.iter().for_each(|event_id| call.push(event_id.as_str()));
         }
-        self.server.run(call).await.map(drop)
+        call
     }
 
     /// Every cached account of a bucket, by one script.
