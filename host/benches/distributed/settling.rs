@@ -17,6 +17,9 @@ use crate::house::{Goal, Row, argument};
 use crate::place::Place;
 use crate::stage::{Stage, until};
 
+/// How often it is asked how much is left: some percent of what is measured.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
 pub async fn measure(place: &Place) {
     let gifts = argument("gifts", 80_000);
     let stage = Stage::open(place).await;
@@ -92,14 +95,18 @@ async fn settled(stage: &Stage, gifts: usize, is_hot: bool) -> f64 {
         lanes: SETTLE_LANES,
     };
     let task = tokio::spawn(settle.run(stop.clone()));
-    // Kafka does not say while a group's coordinator is being found.
-    let lag = async || match stage.queue.lag().await {
-        Ok(lags) => lags.values().sum::<u64>(),
-        Err(_) => u64::MAX,
+    let lag = async || {
+        // Asking takes clients of its own, and what they cost is not settling's.
+        tokio::time::sleep(LOOK_EVERY).await;
+        match stage.queue.lag().await {
+            Ok(lags) => lags.values().sum::<u64>(),
+            // Kafka does not say while a group's coordinator is being found.
+            Err(_) => u64::MAX,
+        }
     };
     until("settling", async || lag().await < gifts as u64).await;
-    let began = Instant::now();
     let waiting = lag().await;
+    let began = Instant::now();
     until("settled", async || lag().await == 0).await;
     let took = began.elapsed();
     stop.cancel();
