@@ -235,15 +235,8 @@ async fn open_holds_outlive_expiry_and_crowding() {
     for number in 1..=10 {
         let cached = embedded.cache.account(account(number)).await.unwrap().unwrap();
         assert_eq!((cached.settled, cached.held), (settled(10, 1), Amount(7)));
-        embedded
-            .cache
-            .release(vec![Release {
-                account: account(number),
-                events: vec![event_id("a")],
-                settled: Some(settled(3, 2)),
-            }])
-            .await
-            .unwrap();
+        let release = Release { account: account(number), events: vec![event_id("a")], settled: Some(settled(3, 2)) };
+        embedded.cache.release(vec![release]).await.unwrap();
     }
     while !embedded.cache.accounts().await.unwrap().is_empty() {
         assert!(Instant::now() < deadline, "released accounts expire");
@@ -338,11 +331,8 @@ async fn a_load_that_began_before_a_recovered_hold_was_settled_starts_over() {
     embedded.close().await.unwrap();
     let embedded = open(&settings).await;
     let lease = embedded.cache.lease(payer).await.unwrap().unwrap();
-    embedded
-        .cache
-        .release(vec![Release { account: payer, events: vec![event_id("a")], settled: Some(settled(99, 2)) }])
-        .await
-        .unwrap();
+    let release = Release { account: payer, events: vec![event_id("a")], settled: Some(settled(99, 2)) };
+    embedded.cache.release(vec![release]).await.unwrap();
     assert!(!embedded.cache.fill(payer, lease, Some(settled(100, 1)), &[]).await.unwrap());
     fill(&*embedded.cache, payer, 99, 2).await;
     assert_eq!(embedded.cache.account(payer).await.unwrap().unwrap().held, Amount(0));

@@ -2,7 +2,7 @@
 
 /// Makes a plugin. All but `config` may be left out; the order is this:
 ///
-/// ```ignore
+/// ```text
 /// greenroom_sdk::plugin! {
 ///     config: Settings,                  // a type that is a `#[config]`
 ///     routes: [vote, polls::close],      // functions that are a `#[route]`
