@@ -154,21 +154,21 @@ impl Breaker {
     }
 
     fn enter_at(&self, now: impl Fn() -> Instant) -> Result<Pass<'_>, Duration> {
-        let probe = if self.troubled.load(Ordering::Acquire) { self.enter_troubled(now())? } else { false };
+        let probe = if self.troubled.load(Ordering::Acquire) { self.enter_troubled(now())? } else { None };
         self.calls.fetch_add(1, Ordering::Relaxed);
         Ok(Pass { breaker: self, probe, since: self.settings.patience.map(|_| now()), is_told: false })
     }
 
-    /// Whether it is a probe.
-    fn enter_troubled(&self, now: Instant) -> Result<bool, Duration> {
+    /// Since when it is under way, if it is a probe.
+    fn enter_troubled(&self, now: Instant) -> Result<Option<Instant>, Duration> {
         let mut state = self.state.lock();
         let left = match state.circuit_at(now) {
-            Circuit::Closed => return Ok(false),
+            Circuit::Closed => return Ok(None),
             Circuit::HalfOpen if !state.is_probed(now) => {
                 state.probing_since = Some(now);
                 drop(state);
                 self.measure(Circuit::HalfOpen);
-                return Ok(true);
+                return Ok(Some(now));
             }
             Circuit::HalfOpen => self.settings.backoff_min,
             Circuit::Open(left) => left,
@@ -228,7 +228,7 @@ impl Breaker {
 /// A call that was let through. Dropped without a word, it says nothing, unless its caller had waited for longer than the patience.
 pub(crate) struct Pass<'a> {
     breaker: &'a Breaker,
-    probe: bool,
+    probe: Option<Instant>,
     since: Option<Instant>,
     is_told: bool,
 }
@@ -253,8 +253,12 @@ impl Pass<'_> {
 
     /// The next call may be the probe.
     fn make_way(&self) {
-        if self.probe {
-            self.breaker.state.lock().probing_since = None;
+        if self.probe.is_some() {
+            let mut state = self.breaker.state.lock();
+            // One that took too long may have been replaced by another.
+            if state.probing_since == self.probe {
+                state.probing_since = None;
+            }
         }
     }
 

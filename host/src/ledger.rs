@@ -154,6 +154,15 @@ impl Ledger {
         Ok(balances)
     }
 
+    /// How many events of a consumer group wait for another try, counted to 1,000.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn retries_of(&self, group: &str) -> Result<u64, Error> {
+        let whenever_ms = i64::MAX.unsigned_abs();
+        Ok(self.deliveries.due(group, whenever_ms, 1_000).await?.len() as u64)
+    }
+
     /// A user's records, newest first, at most `limit` (1 to 1,000), and where the next page begins.
     ///
     /// # Errors

@@ -104,7 +104,7 @@ fn build(workspace: &Workspace, packages: &[&Package]) -> anyhow::Result<PathBuf
     Ok(target.join(TARGET).join(PROFILE))
 }
 
-/// The file of the module: of the program, or of a library that leaves nothing to be described.
+/// The file of the module: of the program, or of a library whose `plugin.toml` says everything.
 fn module(package: &Package) -> anyhow::Result<String> {
     if let Some(name) = program(package) {
         return Ok(format!("{name}.wasm"));

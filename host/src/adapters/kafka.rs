@@ -263,9 +263,8 @@ impl Queue for KafkaQueue {
 
     async fn forget(&self, group: &str) -> Result<(), Error> {
         // The member of this process, if there is one, goes on until its worker ends.
-        let (config, name) = (Arc::clone(&self.config), group.to_owned());
-        let all = self.topics.all().await?;
-        blocking(move || subscription::subscribe(&config, &name, &[], &all)).await.map(drop)
+        let name = group.to_owned();
+        self.scan(move |config, all| subscription::subscribe(config, &name, &[], all)).await.map(drop)
     }
 
     async fn pending(&self) -> Result<Vec<Arc<Event>>, Error> {

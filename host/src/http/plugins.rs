@@ -116,7 +116,7 @@ pub(super) async fn read(
     Ok(Written(AllInstalled { plugins }))
 }
 
-/// Removes a version that no room has a binding to.
+/// Removes a version that no room has a binding to, and if it is the last one, for which no events wait.
 #[utoipa::path(delete, path = "/v1/plugins/{name}/{version}", tag = "plugins",
     params(("name" = String, Path), ("version" = String, Path)), responses(
     (status = 204, description = "Removed."), (status = 404, description = "`plugin-not-installed`"),

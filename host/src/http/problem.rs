@@ -94,7 +94,7 @@ kinds! {
     CONFIG_INVALID = 40005, 422, "config-invalid";
     /// The component is at fault.
     PLUGIN_REJECTED = 40006, 422, "plugin-rejected";
-    /// A room has a binding to it.
+    /// A room has a binding to it, or events wait for its last version.
     PLUGIN_IN_USE = 40007, 409, "plugin-in-use";
     /// No such plugin or version is installed.
     PLUGIN_NOT_INSTALLED = 40008, 404, "plugin-not-installed";

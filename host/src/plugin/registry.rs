@@ -199,11 +199,12 @@ impl Registry {
     }
 
     async fn forget_group(&self, name: &str) -> Result<(), InstallError> {
+        let retries = self.workshop.ports.ledger.retries_of(name).await.map_err(unavailable)?;
         let waiting = self.queue.lag().await.map_err(unavailable)?.get(name).copied();
-        match waiting {
-            None => Ok(()),
-            Some(0) => self.queue.forget(name).await.map_err(unavailable),
-            Some(events) => Err(InstallError::Awaited { name: name.to_owned(), events }),
+        match waiting.unwrap_or_default().saturating_add(retries) {
+            0 if waiting.is_none() => Ok(()),
+            0 => self.queue.forget(name).await.map_err(unavailable),
+            events => Err(InstallError::Awaited { name: name.to_owned(), events }),
         }
     }
 

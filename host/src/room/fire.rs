@@ -4,9 +4,11 @@
 //! hangs holds up nobody. What fires at the same time is bounded for each shard and plugin ([`Firing`]). The next look is when the next
 //! timer is due, when one has ended, or after [`LOOK_EVERY`]: another process may have set one.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -15,6 +17,8 @@ use crate::timer::{Ended, Firing, SHARDS, Taken, Timer, Timers};
 
 /// How long a look waits at most for the next one.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// The wait before the next look when it could not be written down what has fired.
+const END_FAILED_WAIT: Duration = Duration::from_secs(1);
 
 impl Rooms {
     /// Fires timers until it is told to stop; those that are firing then are let finish. One task in a process.
@@ -32,14 +36,14 @@ impl Rooms {
         match self.context(timer.room_id, &timer.plugin).await {
             Ok(Some(context)) => match self.registry.fire(&context, &timer.key, &timer.payload).await {
                 Ok(Ok(())) => true,
-                Ok(Err(reason)) => put_off(timer, &reason),
-                Err(error) => put_off(timer, &error.to_string()),
+                Ok(Err(reason)) => failed(timer, &reason),
+                Err(error) => failed(timer, &error.to_string()),
             },
             Ok(None) | Err(super::Error::RoomNotFound(_)) => {
                 tracing::error!(plugin = %timer.plugin, room = %timer.room_id, key = %timer.key, "a timer has no plugin");
-                put_off(timer, "its plugin is not bound in the room")
+                failed(timer, "its plugin is not bound in the room")
             }
-            Err(error) => put_off(timer, &error.to_string()),
+            Err(error) => failed(timer, &error.to_string()),
         }
     }
 }
@@ -78,11 +82,13 @@ impl Shard {
         }
     }
 
-    fn start(&mut self, timers: Vec<Timer>, tasks: &mut JoinSet<Ended>) {
+    fn start(&self, timers: Vec<Timer>, tasks: &mut JoinSet<Ended>) {
         for timer in timers {
             let rooms = self.rooms.clone();
             tasks.spawn(async move {
-                let is_done = rooms.fire(&timer).await;
+                // Its place must be given back whatever happens.
+                let fired = AssertUnwindSafe(rooms.fire(&timer)).catch_unwind().await;
+                let is_done = fired.unwrap_or_else(|_| failed(&timer, "firing it panicked"));
                 Ended { timer, is_done }
             });
         }
@@ -102,9 +108,12 @@ impl Shard {
         if ended.is_empty() {
             return;
         }
-        metrics::counter!("greenroom_timers_fired_total").increment(ended.len() as u64);
+        metrics::counter!("greenroom_timers_fired_total")
+            .increment(ended.iter().filter(|ended| ended.is_done).count() as u64);
         if let Err(error) = self.timers.end(self.index, ended, firing).await {
             tracing::warn!(%error, "timers will fire again");
+            // They are due at once.
+            tokio::time::sleep(END_FAILED_WAIT).await;
         }
     }
 
@@ -124,7 +133,7 @@ async fn next(tasks: &mut JoinSet<Ended>) -> Vec<Ended> {
     }
 }
 
-fn put_off(timer: &Timer, reason: &str) -> bool {
+fn failed(timer: &Timer, reason: &str) -> bool {
     metrics::counter!("greenroom_timer_failures_total").increment(1);
     tracing::warn!(plugin = %timer.plugin, room = %timer.room_id, key = %timer.key, reason, "a timer is put off");
     false

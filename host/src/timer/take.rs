@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures::future::try_join_all;
 
 use super::{DUE, Firing, Timer, Timers, decode, encode};
@@ -67,7 +68,8 @@ impl Timers {
         now_ms: u64,
     ) -> Result<Vec<Arc<str>>, Error> {
         let mut members = Vec::new();
-        for offset in [0, firing.further(PAGE)] {
+        for is_first in [true, false] {
+            let offset = if is_first { 0 } else { firing.further(PAGE) };
             let page = match self.cache.top(shard, DUE, offset, PAGE, now_ms).await {
                 Ok(page) => page,
                 Err(error) => {
@@ -101,9 +103,24 @@ impl Timers {
     async fn read(&self, shard: &Shard, members: &[Arc<str>], now_ms: u64) -> Result<Vec<Timer>, Error> {
         // As many as there were places; a cache across the network answers them in one go.
         let reads: Vec<_> = members.iter().map(|member| self.cache.get(shard, member, now_ms)).collect();
-        let bytes = try_join_all(reads).await?;
-        let timers = bytes.into_iter().flatten().filter_map(|bytes| decode(&bytes));
-        Ok(timers.filter(|timer| timer.due_ms <= now_ms).collect())
+        let mut timers = Vec::with_capacity(members.len());
+        for (member, bytes) in members.iter().zip(try_join_all(reads).await?) {
+            match bytes.as_deref().map(decode) {
+                Some(Some(timer)) if timer.due_ms <= now_ms => timers.push(timer),
+                Some(None) => self.remove_unreadable(shard, member, bytes).await?,
+                Some(Some(_)) | None => {}
+            }
+        }
+        Ok(timers)
+    }
+
+    /// What nobody can read would be due for ever, and take the place of another at each look.
+    async fn remove_unreadable(&self, shard: &Shard, member: &Arc<str>, bytes: Option<Bytes>) -> Result<(), Error> {
+        tracing::error!(%member, "a timer cannot be read; it is removed");
+        let checks = vec![Check { key: member.clone(), expected: bytes }];
+        let member = member.clone();
+        let writes = vec![Write::Delete { key: member.clone() }, Write::RankRemove { key: self.due.clone(), member }];
+        self.commit(shard.clone(), checks, writes).await.map(drop)
     }
 
     /// Writes down that they are being fired; those that somebody changes at the same time are left out.

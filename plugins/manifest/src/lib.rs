@@ -1,7 +1,7 @@
 //! A plugin's manifest: what it is, what it needs, and how it travels inside the component.
 //!
-//! An author writes `plugin.toml` beside the source; [`Manifest::from_toml`] reads it, [`Manifest::described`] adds what the code says of itself, and [`embed`] adds it to the built
-//! component as the custom section [`SECTION`], so that one `.wasm` file is all. The host reads it back with [`extract`].
+//! An author writes `plugin.toml` beside the source; [`Manifest::from_toml`] reads it, [`Manifest::described`] adds what the code says of
+//! itself, and [`embed`] adds it to the built component as the custom section [`SECTION`], so that one `.wasm` file is all. The host reads it back with [`extract`].
 
 mod check;
 mod section;
@@ -181,7 +181,7 @@ pub enum Grant {
     Db,
     /// `greenroom:mq`.
     Mq,
-    /// `greenroom:room` `broadcast`, `send` and their likes in other rooms; reading needs no grant.
+    /// `greenroom:room` `broadcast`, `send`, `broadcast-in`, `send-in`; reading needs no grant.
     Push,
     /// `greenroom:timer`.
     Timer,

@@ -2,6 +2,7 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rdkafka::client::ClientContext;
@@ -14,12 +15,17 @@ use super::names::{Names, PARTITIONS_MAX};
 use crate::adapters::guard::Guard;
 use crate::ports::queue::Error;
 
+/// Threads that close consumers, at most about; each has those of librdkafka, too.
+const CLOSING_MAX: usize = 64;
+
 /// The settings, checked, and the names made of them.
 #[derive(Debug)]
 pub(super) struct Config {
     pub settings: Settings,
     pub names: Names,
     pub guard: Arc<Guard>,
+    /// Consumers that are being closed.
+    closing: Arc<AtomicUsize>,
 }
 
 /// Passes what librdkafka has to say on to the log.
@@ -69,7 +75,7 @@ impl Config {
             return Err(Error::Unavailable("in_sync_min must be 1 to the number of copies".into()));
         }
         let guard = Guard::new("kafka", settings.guard);
-        Ok(Self { settings, names, guard })
+        Ok(Self { settings, names, guard, closing: Arc::default() })
     }
 
     /// What all clients have in common.
@@ -88,35 +94,47 @@ impl Config {
     }
 
     /// A consumer that reads and writes a group's offsets without being a member.
+    ///
+    /// # Errors
+    /// If too many are being closed, which the brokers do not answer.
     pub fn outsider(&self, group: &str) -> Result<Outsider, Error> {
+        if self.closing.load(Ordering::Relaxed) >= CLOSING_MAX {
+            return Err(Error::Unavailable("the brokers do not answer those who leave".into()));
+        }
         let mut config = self.client();
         config.set("group.id", group).set("enable.auto.commit", "false");
         let consumer: BaseConsumer<Logged> = config.create_with_context(Logged).map_err(unavailable)?;
-        Ok(Outsider(Arc::new(consumer)))
+        Ok(Outsider { consumer: Arc::new(consumer), closing: Arc::clone(&self.closing) })
     }
 }
 
 /// A consumer that is no member of its group. Closing it asks the brokers, and librdkafka sets no bound to that: so a thread sees to it,
 /// and whoever has the answers does not wait.
-pub(super) struct Outsider(Arc<BaseConsumer<Logged>>);
+pub(super) struct Outsider {
+    consumer: Arc<BaseConsumer<Logged>>,
+    /// How many are being closed.
+    closing: Arc<AtomicUsize>,
+}
 
 impl Deref for Outsider {
     type Target = BaseConsumer<Logged>;
 
     fn deref(&self) -> &Self::Target {
-        &self.0
+        &self.consumer
     }
 }
 
 impl Drop for Outsider {
     fn drop(&mut self) {
-        let consumer = Arc::clone(&self.0);
+        let (consumer, closing) = (Arc::clone(&self.consumer), Arc::clone(&self.closing));
         let close = move || {
+            closing.fetch_add(1, Ordering::Relaxed);
             // Until the one who asked has let go of it.
             while Arc::strong_count(&consumer) > 1 {
                 std::thread::sleep(Duration::from_millis(1));
             }
             drop(consumer);
+            closing.fetch_sub(1, Ordering::Relaxed);
         };
         if let Err(error) = std::thread::Builder::new().name("kafka-close".into()).spawn(close) {
             tracing::warn!(%error, "a consumer of Kafka is closed by the one who asked");

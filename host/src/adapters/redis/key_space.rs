@@ -12,7 +12,7 @@ use crate::ports::cache::{Error, Ranked, Shard};
 
 /// How much longer the server keeps what has expired, so that no difference of clocks makes it forget too early.
 const KEPT_MS: u64 = 3_600_000;
-/// Characters with which a place begins whose score has more digits than a double.
+/// Characters with which a place begins whose score is too long for a double to hold exactly: 16 digits or more, the sign counted.
 const PLACE_LEN: usize = 20;
 /// A 9 for each digit of a place.
 const NINES: u64 = 9_999_999_999_999_999_999;

@@ -7,7 +7,7 @@ local function is_live(expires, now)
 end
 
 -- Where a member stands in a ranking's sorted set, the highest first: a score and a name. Scores of sorted sets are doubles, exact for 15
--- digits; of longer ones those that are one double are in order by their digits, with which the name begins.
+-- digits. Longer ones may be the same double: their names begin with their digits, which puts them in order.
 local function place(score, name)
   local rank = 0 - tonumber(score)
   if #score <= 15 then return rank, 'm' .. name end

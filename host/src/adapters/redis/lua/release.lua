@@ -10,8 +10,8 @@ local function release(key, lease, ttl, settled, newest, first, last)
   for at = first, last do
     local outcome = redis.call('HGET', key, 'o' .. ARGV[at])
     if outcome then
-      redis.call('HDEL', key, 'o' .. ARGV[at])
       held = minus(held, outcome:match('^[^|]*|[^|]*|[^|]*|(%d+)|'))
+      redis.call('HDEL', key, 'o' .. ARGV[at])
     end
   end
   if settled ~= '' and less(version, newest) then balance, version = settled, newest end
@@ -19,10 +19,13 @@ local function release(key, lease, ttl, settled, newest, first, last)
   if redis.call('HLEN', key) == 4 then redis.call('PEXPIRE', key, ttl) end
 end
 
-local at = 1
+local at, fault = 1, nil
 for index = 1, #KEYS, 2 do
   local last = at + 3 + tonumber(ARGV[at + 3])
-  release(KEYS[index], KEYS[index + 1], ARGV[at], ARGV[at + 1], ARGV[at + 2], at + 4, last)
+  -- One that fails takes none of the others with it.
+  local done, why = pcall(release, KEYS[index], KEYS[index + 1], ARGV[at], ARGV[at + 1], ARGV[at + 2], at + 4, last)
+  if not done then fault = fault or why end
   at = last + 1
 end
+if fault then return type(fault) == 'table' and fault or redis.error_reply('ERR ' .. fault) end
 return 1
