@@ -20,7 +20,7 @@ const LANE_LEN_MIN: usize = 100;
 const LOAD_LEN: usize = 16;
 /// Under load a batch is gathered for so long, because each has its price, however small it is: at 2,000 gifts a second a host took 20 to 40
 /// at a time. An answer with durability `settled` waits longer by as much.
-const GATHER: Duration = Duration::from_millis(100);
+const GATHER: Duration = Duration::from_millis(30);
 /// How long to wait for the first event of a batch.
 const POLL_WAIT: Duration = Duration::from_millis(250);
 /// Bytes of a dead letter's reason; what is longer is cut.
