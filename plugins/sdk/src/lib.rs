@@ -87,7 +87,8 @@ pub use timers::Timer;
 #[doc(hidden)]
 pub use timers::fired;
 
-/// What a client writes: a type in camelCase that refuses unknown fields, and whose schema the host checks first.
+/// What a client writes: a type in camelCase that refuses unknown fields, and in a
+/// [`Body`] its schema is checked by the host first.
 ///
 /// Derives `Debug`, `Clone`, `PartialEq`, `Deserialize` and `JsonSchema`. Bounds are written as `#[schemars(range(min = 1, max = 9))]`
 /// or `#[schemars(length(max = 64))]`, what may be left out as an `Option` or with `#[serde(default)]`; documentation goes along.

@@ -180,7 +180,8 @@ impl<T: DeserializeOwned + JsonSchema> Part<'_> for Body<T> {
     }
 }
 
-/// The parameters of the query, of a type that is a [`request`](crate::request). Numbers and booleans are read from their text.
+/// The parameters of the query, of a type that is a [`request`](crate::request). Numbers and booleans are read from their text. The host does
+/// not check its schema: bounds in `#[schemars]` are for the description only, so check them in the function.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Query<T>(pub T);
 

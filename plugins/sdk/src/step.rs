@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
 use crate::timers::millis;
-use crate::{Caller, Problem, cache, read_json};
+use crate::{Caller, Problem, cache, ledger, read_json};
 
 /// How long an answer is remembered for a repetition: a day.
 const REMEMBERED: Duration = Duration::from_secs(24 * 60 * 60);
@@ -150,8 +150,7 @@ fn remembered<T: DeserializeOwned>(shard: &str, key: &str, content: &str) -> Res
     let Some(bytes) = cache::get(shard, key)? else { return Ok(None) };
     let known: Remembered<T> = read_json(&bytes).map_err(|e| Problem::failed(format!("a remembered answer: {e}")))?;
     if known.content != content {
-        let detail = "this event id was used for something else; make a new one";
-        return Err(Problem::new(422, 20003, "event-id-reused", detail));
+        return Err(ledger::Error::EventIdReused.into());
     }
     Ok(Some(Once { answer: known.answer, replayed: true }))
 }
