@@ -1,6 +1,6 @@
 //! The crate that authors of Greenroom plugins use. An author writes rules; this does the glue.
 //!
-//! A plugin is a `main.rs` with functions that are a [`route`], types that are a [`config`], a [`request`] or an [`answer`], and one
+//! A plugin is a `main.rs` with functions that are a [`route`], types that are a [`config`], a [`request`](macro@request) or an [`answer`], and one
 //! [`plugin!`] that names them:
 //!
 //! ```
@@ -102,7 +102,7 @@ pub use greenroom_sdk_macros::answer;
 pub use greenroom_sdk_macros::stored;
 
 /// A plugin's configuration in a room: fields with documentation, a default in `#[default(…)]` (else the type's), and bounds as in a
-/// [`request`]. The host refuses what its schema does not allow, and fills in the defaults.
+/// [`request`](macro@request). The host refuses what its schema does not allow, and fills in the defaults.
 pub use greenroom_sdk_macros::config;
 
 /// Makes a route of a function: `#[route(POST "polls/{pollId}/votes", roles(viewer, streamer), live)]`.

@@ -165,7 +165,7 @@ fn text(data: &impl Serialize) -> Result<String, Problem> {
     serde_json::to_string(data).map_err(|e| Problem::failed(format!("push: {e}")))
 }
 
-/// The body, of a type that is a [`request`](crate::request). Its schema goes into the manifest, so the host refuses others first.
+/// The body, of a type that is a [`request`](macro@crate::request). Its schema goes into the manifest, so the host refuses others first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Body<T>(pub T);
 
@@ -180,7 +180,7 @@ impl<T: DeserializeOwned + JsonSchema> Part<'_> for Body<T> {
     }
 }
 
-/// The parameters of the query, of a type that is a [`request`](crate::request). Numbers and booleans are read from their text. The host does
+/// The parameters of the query, of a type that is a [`request`](macro@crate::request). Numbers and booleans are read from their text. The host does
 /// not check its schema: bounds in `#[schemars]` are for the description only, so check them in the function.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Query<T>(pub T);
