@@ -122,15 +122,20 @@ async fn send(client: &Client, planned: &Planned) -> Option<Value> {
     good.first().map(|answer| (*answer).clone())
 }
 
-/// Asks again while there is no answer in time, as a client does: in the distributed mode the servers share the machine with all of this.
+/// Asks again with the same event id while there is no answer, as a client does: a connection may be closed for being idle at the instant it
+/// is used again, and in the distributed mode the servers share the machine with all of this.
 async fn answered(client: &Client, planned: &Planned, lost: &AtomicBool) -> (StatusCode, Value) {
     let begun = Instant::now();
     loop {
         let gift = gift(&planned.event_id, planned.count);
-        let (status, answer) = client.call(Method::POST, "/v1/rooms/7/gifts", gift).await;
+        let answer = client.try_call(Method::POST, "/v1/rooms/7/gifts", gift).await;
         let may_be_late = MODE == Mode::Distributed && begun.elapsed() < Duration::from_secs(120);
-        if !status.is_server_error() || !may_be_late {
-            return (status, answer);
+        match answer {
+            Ok((status, answer)) if !status.is_server_error() || !may_be_late => return (status, answer),
+            Err(error) if begun.elapsed() >= Duration::from_secs(120) => {
+                panic!("no answer to {}: {error}", planned.event_id)
+            }
+            Ok(_) | Err(_) => {}
         }
         lost.store(true, Ordering::Relaxed);
         tokio::time::sleep(Duration::from_millis(500)).await;

@@ -104,7 +104,9 @@ impl Server {
 
     pub fn client(&self, user: i64, role: Role) -> Client {
         let token = self.token(user, role);
-        Client { http: reqwest::Client::new(), url: self.url.clone(), token }
+        // Shorter than the server keeps a connection that does nothing: it closes none that is just used again.
+        let http = reqwest::Client::builder().pool_idle_timeout(Duration::from_secs(30)).build().unwrap();
+        Client { http, url: self.url.clone(), token }
     }
 
     pub fn viewer(&self, user: i64) -> Client {
