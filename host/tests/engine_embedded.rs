@@ -12,6 +12,8 @@ mod pool;
 mod ports;
 #[path = "engine/removal.rs"]
 mod removal;
+#[path = "engine/rooms.rs"]
+mod rooms;
 #[path = "engine/timers.rs"]
 mod timers;
 

@@ -4,7 +4,7 @@ mod describe;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 
 use greenroom_manifest::Manifest;
 
@@ -40,28 +40,24 @@ pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<PathBuf> {
             })
         })
         .collect::<anyhow::Result<Vec<_>>>()?;
-    let built = build(workspace, &packages)?;
-    let programs = describe::build(workspace, &packages)?;
-    for (source, package) in sources.iter().zip(packages) {
-        let module = built.join(module(package)?);
+    let programs = packages.iter().map(|package| program(package)).collect::<anyhow::Result<Vec<_>>>()?;
+    let modules = build(workspace, &packages)?;
+    let described = describe::build(workspace, &programs)?;
+    for (source, program) in sources.iter().zip(programs) {
         let toml = source.join("plugin.toml");
-        let manifest = match program(package) {
-            Some(name) => Manifest::described(&toml, &describe::run(&programs, name)?),
-            None => Manifest::from_toml(&toml),
-        };
-        let manifest = manifest.with_context(|| format!("in {}", toml.display()))?;
-        report(&pack(&module, &manifest, &folder)?);
+        let manifest = Manifest::described(&toml, &describe::run(&described, program)?)
+            .with_context(|| format!("in {}", toml.display()))?;
+        report(&pack(&modules.join(format!("{program}.wasm")), &manifest, &folder)?);
     }
     Ok(folder)
 }
 
-/// The program of a plugin that describes itself.
-fn program(package: &Package) -> Option<&str> {
-    package
-        .targets
-        .iter()
-        .find(|target| target.kind.iter().any(|kind| kind == "bin"))
+/// The program of a plugin: for wasm32 the plugin itself, on this machine what describes it.
+fn program(package: &Package) -> anyhow::Result<&str> {
+    let program = package.targets.iter().find(|target| target.kind.iter().any(|kind| kind == "bin"));
+    program
         .map(|target| target.name.as_str())
+        .with_context(|| format!("{} needs a `src/main.rs` with `greenroom_sdk::plugin!` to be a plugin", package.name))
 }
 
 /// The folders with a `plugin.toml` and a `Cargo.toml`, in order. Plugins in other languages have no `Cargo.toml`.
@@ -86,34 +82,13 @@ fn build(workspace: &Workspace, packages: &[&Package]) -> anyhow::Result<PathBuf
     eprintln!("wasm32: {toolchain}");
     let target = workspace.target.join("wasm");
     let mut cargo = toolchain.cargo();
-    cargo.current_dir(&workspace.root).args([
-        "build",
-        "--locked",
-        "--lib",
-        "--bins",
-        "--target",
-        TARGET,
-        "--profile",
-        PROFILE,
-    ]);
+    cargo.current_dir(&workspace.root).args(["build", "--locked", "--bins", "--target", TARGET, "--profile", PROFILE]);
     cargo.arg("--target-dir").arg(&target);
     for package in packages {
         cargo.args(["--package", &package.name]);
     }
     progress::run(cargo.args(toolchain.args()))?;
     Ok(target.join(TARGET).join(PROFILE))
-}
-
-/// The file of the module: of the program, or of a library whose `plugin.toml` says everything.
-fn module(package: &Package) -> anyhow::Result<String> {
-    if let Some(name) = program(package) {
-        return Ok(format!("{name}.wasm"));
-    }
-    let library = package.targets.iter().find(|target| target.kind.iter().any(|kind| kind == "cdylib"));
-    match library {
-        Some(library) => Ok(format!("{}.wasm", library.name.replace('-', "_"))),
-        None => bail!("{} needs a `src/main.rs` with `greenroom_sdk::plugin!` to be a plugin", package.name),
-    }
 }
 
 fn report(packed: &Packed) {

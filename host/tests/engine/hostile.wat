@@ -8,6 +8,9 @@
     (func $commit (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32)))
   (import "greenroom:timer/timer@0.1.0" "set" (func $set-timer (param i32 i32 i64 i32 i32 i32)))
   (import "greenroom:timer/timer@0.1.0" "cancel" (func $cancel-timer (param i32 i32 i32)))
+  (import "greenroom:timer/timer@0.1.0" "ensure-in" (func $ensure-in (param i64 i32 i32 i64 i32 i32 i32)))
+  (import "greenroom:room/room@0.1.0" "broadcast-in"
+    (func $broadcast-in (param i64 i32 i32 i32 i32 i32 i32 i32 i32)))
   (memory (export "memory") 3)
   (data (i32.const 1024) "key")
   (data (i32.const 1040) "test.event")
@@ -55,6 +58,16 @@
   (func $save
     (call $commit (i32.const 1100) (i32.const 5) (i32.const 0) (i32.const 0) (i32.const 0)
       (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 2048)))
+
+  ;; Saves, ensures a timer and pushes in a room; 1 if the host refused.
+  (func $act-in (param $room i64) (result i32)
+    (call $save)
+    (call $ensure-in (local.get $room) (i32.const 1024) (i32.const 3) (i64.const 0)
+      (i32.const 1120) (i32.const 14) (i32.const 2048))
+    (if (i32.load8_u (i32.const 2048)) (then (return (i32.const 1))))
+    (call $broadcast-in (local.get $room) (i32.const 1024) (i32.const 3) (i32.const 1040) (i32.const 10)
+      (i32.const 1060) (i32.const 7) (i32.const 1) (i32.const 2048))
+    (i32.load8_u (i32.const 2048)))
 
   ;; An answer of these bytes.
   (func $answer (param $at i32) (param $len i32) (result i32)
@@ -138,7 +151,8 @@
     (if (i32.eq (local.get $do) (i32.const 113)) (then (return (call $problem))))
     (call $answer (i32.const 1080) (i32.const 11)))
 
-  ;; Verdicts: t traps, l loops, n leaves one verdict out, d rejects; all others are acknowledged.
+  ;; Verdicts: t traps, l loops, n leaves one verdict out, d rejects, R acts in the message's room and rejects if the host refuses;
+  ;; all others are acknowledged.
   (func (export "greenroom:plugin/consumer@0.1.0#handle") (param $batch i32) (param $len i32) (result i32)
     (local $i i32) (local $message i32) (local $do i32) (local $short i32) (local $verdict i32)
     (memory.fill (i32.const 65536) (i32.const 0) (i32.const 12000))
@@ -151,6 +165,9 @@
           (if (i32.eq (local.get $do) (i32.const 116)) (then unreachable))
           (if (i32.eq (local.get $do) (i32.const 108)) (then (call $spin)))
           (if (i32.eq (local.get $do) (i32.const 110)) (then (local.set $short (i32.const 1))))
+          (if (i32.eq (local.get $do) (i32.const 82))
+            (then
+              (if (call $act-in (i64.load offset=40 (local.get $message))) (then (local.set $do (i32.const 100))))))
           (if (i32.eq (local.get $do) (i32.const 100))
             (then
               (local.set $verdict (i32.add (i32.const 65536) (i32.mul (local.get $i) (i32.const 12))))

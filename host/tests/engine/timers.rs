@@ -18,7 +18,7 @@ async fn due(bench: &Bench) -> Vec<Timer> {
     due
 }
 
-fn timers(bench: &Bench) -> Timers {
+pub fn timers(bench: &Bench) -> Timers {
     Timers::new(bench.house.watched.clone(), Arc::new(SystemClock))
 }
 

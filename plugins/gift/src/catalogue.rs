@@ -11,10 +11,12 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use greenroom_sdk::{Amount, Id, Problem, Request, Response, clocks, db, logging, read_json};
-use serde::{Deserialize, Serialize};
+use greenroom_sdk::{
+    Amount, Body, Id, Now, Path, Problem, Query, Room, answer, clocks, db, logging, positive_amount, read_json,
+    request, route,
+};
 
-use crate::rules::{self, SendRule};
+use crate::rules::{self, Config, SendRule};
 
 /// How old the remembered catalogue may be.
 const FRESH_MS: u64 = 50;
@@ -23,8 +25,8 @@ const FRESH_MS: u64 = 50;
 pub(crate) const GOLD: u32 = 1;
 
 /// One gift.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Eq)]
+#[answer]
 pub(crate) struct Gift {
     pub(crate) gift_id: Id,
     pub(crate) name: String,
@@ -38,26 +40,34 @@ pub(crate) struct Gift {
 }
 
 /// What an operator may say of a gift.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct Change {
+#[request]
+pub(crate) struct Change {
+    #[schemars(length(min = 1, max = 64))]
     name: String,
+    /// The currency of the price; it stays as it was first given.
     #[serde(default = "gold")]
+    #[schemars(range(min = 1, max = 2_147_483_647))]
     asset_type: u32,
+    #[schemars(schema_with = "positive_amount")]
     price: Amount,
+    /// What the price is shown in.
     #[serde(default = "gold_coin")]
+    #[schemars(length(max = 32))]
     unit: String,
     #[serde(default = "basic")]
+    #[schemars(length(min = 1, max = 32))]
     category: String,
     #[serde(default)]
+    #[schemars(length(max = 512))]
     icon_url: String,
     #[serde(default)]
+    #[schemars(length(max = 512))]
     effects_url: String,
     #[serde(default)]
     send_rule: SendRule,
 }
 
-fn gold() -> u32 {
+pub(crate) fn gold() -> u32 {
     GOLD
 }
 
@@ -174,36 +184,39 @@ impl Gift {
     }
 }
 
-/// `GET gifts`: what can be sent in the room, by id, and the categories in order of appearance.
-pub(crate) fn list(request: &Request) -> Result<Response, Problem> {
-    #[derive(Serialize)]
-    struct Answer<'a> {
-        gifts: Vec<&'a Gift>,
-        categories: Vec<&'a str>,
-    }
+/// No parameters of the query: others are refused.
+#[request]
+pub(crate) struct Nothing {}
 
-    request.known_query(&[])?;
-    let context = crate::context(request)?;
-    let room_id = context.room()?.room_id;
-    with_fresh(request.now_ms, |all| {
-        let sendable =
-            |gift: &&Gift| rules::check_room(&context.config, &gift.send_rule, gift.gift_id, room_id).is_ok();
-        let gifts: Vec<&Gift> = all.values().map(AsRef::as_ref).filter(sendable).collect();
-        let mut categories = Vec::new();
-        for gift in &gifts {
-            if !categories.contains(&gift.category.as_str()) {
-                categories.push(gift.category.as_str());
-            }
-        }
-        Response::json(&Answer { gifts, categories })
-    })?
+/// By id, and their categories in order of appearance.
+#[answer]
+pub(crate) struct Listed {
+    gifts: Vec<Rc<Gift>>,
+    categories: Vec<String>,
 }
 
-/// `PUT gifts/{giftId}`: adds or changes a gift.
-pub(crate) fn put(request: &Request) -> Result<Response, Problem> {
-    let gift = request.json::<Change>()?.into_gift(request.id_param("giftId")?)?;
-    let step =
-        db::Step { statement: "put-gift".into(), params: gift.to_params(request.now_ms)?, expected_rows: Some(1) };
+/// Lists the gifts that can be sent in the room.
+#[route(GET "gifts")]
+pub(crate) fn list(_: Query<Nothing>, Now(now_ms): Now, room: Room<Config>) -> Result<Listed, Problem> {
+    with_fresh(now_ms, |all| {
+        let sendable =
+            |gift: &&Rc<Gift>| rules::check_room(&room.config, &gift.send_rule, gift.gift_id, room.room_id).is_ok();
+        let gifts: Vec<Rc<Gift>> = all.values().filter(sendable).cloned().collect();
+        let mut categories = Vec::new();
+        for gift in &gifts {
+            if !categories.contains(&gift.category) {
+                categories.push(gift.category.clone());
+            }
+        }
+        Listed { gifts, categories }
+    })
+}
+
+/// Adds a gift to the catalogue or changes it; every process sees it within a second.
+#[route(PUT "gifts/{giftId}", global, roles(operator))]
+pub(crate) fn put(Body(change): Body<Change>, Path(gift_id): Path<Id>, Now(now_ms): Now) -> Result<Gift, Problem> {
+    let gift = change.into_gift(gift_id)?;
+    let step = db::Step { statement: "put-gift".into(), params: gift.to_params(now_ms)?, expected_rows: Some(1) };
     match db::transact(&[step]) {
         Ok(_) => {}
         Err(db::Error::UnexpectedRows(_)) => {
@@ -212,7 +225,7 @@ pub(crate) fn put(request: &Request) -> Result<Response, Problem> {
         Err(error) => return Err(error.into()),
     }
     REMEMBERED.with(|cell| cell.borrow_mut().looked_at_ms = 0);
-    Response::json(&gift)
+    Ok(gift)
 }
 
 impl Change {
@@ -241,15 +254,15 @@ impl Change {
 }
 
 /// Puts the first gifts into an installation that does not have them; what an operator changed stays.
-pub(crate) fn seed() -> Result<(), String> {
+pub(crate) fn seed() -> Result<(), Problem> {
     let now = clocks::wall_clock::now();
     let now_ms = now.seconds * 1_000 + u64::from(now.nanoseconds / 1_000_000);
     let mut steps = Vec::new();
     for gift in seeds::gifts() {
-        let params = gift.to_params(now_ms).map_err(|problem| problem.detail)?;
+        let params = gift.to_params(now_ms)?;
         steps.push(db::Step { statement: "seed-gift".into(), params, expected_rows: None });
     }
-    db::transact(&steps).map(|_| ()).map_err(|e| format!("the first gifts cannot be written: {e}"))
+    db::transact(&steps).map(|_| ()).map_err(|e| Problem::failed(format!("the first gifts cannot be written: {e}")))
 }
 
 #[cfg(test)]

@@ -11,11 +11,13 @@
 
 mod course;
 
-use greenroom_sdk::{Amount, Id, Problem, cache, ledger, logging, read_json, room, timer};
-use serde::Serialize;
+use std::time::Duration;
 
-pub(crate) use course::Hit;
-use course::{Fired, Open, Place, Sums, Then};
+use greenroom_sdk::{Amount, Id, Problem, Room, Timer, answer, cache, ledger, logging, read_json, room};
+
+use crate::rules::Config;
+use course::{Fired, Place, Sums, Then};
+pub(crate) use course::{Hit, Open};
 
 /// How much longer than the window the sums are kept: as late as a timer may fire.
 const SUMS_KEPT_MS: u32 = 600_000;
@@ -82,7 +84,7 @@ pub(crate) fn after_hit(hit: &Hit, counters: &[i64], window_ms: u32) -> Result<(
         Then::Forget => {
             forget(&shard, &keys, bytes)?;
             match written {
-                Some(open) => Ok(timer::cancel(&timer_key(&open))?),
+                Some(open) => open.cancel(),
                 None => Ok(()),
             }
         }
@@ -93,21 +95,27 @@ pub(crate) fn after_hit(hit: &Hit, counters: &[i64], window_ms: u32) -> Result<(
 ///
 /// # Errors
 /// If the cache or the timers refuse; the host tries again.
-pub(crate) fn fire(key: &str, payload: &[u8]) -> Result<(), String> {
-    let mine: Open = read_json(payload).map_err(|e| format!("timer `{key}`: {e}"))?;
+pub(crate) fn fire(_: Room<Config>, mine: Open) -> Result<(), Problem> {
     let keys = Keys::new(mine.gift_id, &mine.combo_id);
     let shard = shard(mine.payer);
-    let Some(bytes) = cache::get(&shard, &keys.open).map_err(|e| e.to_string())? else { return Ok(()) };
-    let written: Open = read_json(&bytes)?;
-    let counter = |key: &str| cache::get_counter(&shard, key).map_err(|e| e.to_string());
+    let Some(bytes) = cache::get(&shard, &keys.open)? else { return Ok(()) };
+    let written: Open = read_json(&bytes).map_err(Problem::failed)?;
+    let counter = |key: &str| cache::get_counter(&shard, key);
     let sums = Sums { count: counter(&keys.count)?, amount: counter(&keys.sum)? };
     match course::on_timer(&mine, Some(&written), sums, counter(&keys.rising)?) {
         Fired::Nothing => Ok(()),
-        Fired::WaitOn { after_ms } => timer::set(&timer_key(&mine), after_ms, payload).map_err(|e| e.to_string()),
+        Fired::WaitOn { after_ms } => mine.set(Duration::from_millis(after_ms)),
         Fired::Close(sums) => {
             push(&mine, sums);
-            forget(&shard, &keys, Some(bytes)).map_err(|problem| problem.detail)
+            forget(&shard, &keys, Some(bytes))
         }
+    }
+}
+
+/// One timer for each open combo.
+impl Timer for Open {
+    fn key(&self) -> String {
+        format!("combo/{}/{}/{}", self.payer, self.gift_id, self.combo_id)
     }
 }
 
@@ -115,15 +123,11 @@ fn shard(payer: i64) -> String {
     format!("user/{payer}")
 }
 
-fn timer_key(open: &Open) -> String {
-    format!("combo/{}/{}/{}", open.payer, open.gift_id, open.combo_id)
-}
-
 fn write_down(open: &Open, shard: &str, key: &str, checks: &[cache::Check]) -> Result<(), Problem> {
     let value = serde_json::to_vec(open).map_err(|e| Problem::failed(e.to_string()))?;
-    let put = cache::Put { key: key.into(), value: value.clone(), ttl_ms: Some(OPEN_KEPT_MS) };
+    let put = cache::Put { key: key.into(), value, ttl_ms: Some(OPEN_KEPT_MS) };
     match cache::commit(shard, None, checks, &[cache::Write::Put(put)])? {
-        cache::Outcome::Applied(_) => Ok(timer::set(&timer_key(open), u64::from(open.window_ms), &value)?),
+        cache::Outcome::Applied(_) => open.set(Duration::from_millis(u64::from(open.window_ms))),
         _ => Ok(()),
     }
 }
@@ -138,8 +142,7 @@ fn forget(shard: &str, keys: &Keys, read: Option<Vec<u8>>) -> Result<(), Problem
 
 /// The closing push. A combo of which nothing is known any more is not told of.
 fn push(open: &Open, sums: Sums) {
-    #[derive(Serialize)]
-    #[serde(rename_all = "camelCase")]
+    #[answer]
     struct Closed<'a> {
         combo_id: &'a str,
         gift_id: Id,

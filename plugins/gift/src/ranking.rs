@@ -7,10 +7,10 @@
 
 use std::collections::BTreeMap;
 
-use greenroom_sdk::{Amount, Problem, Request, Response, cache, logging};
-use serde::Serialize;
+use greenroom_sdk::{Amount, Caller, Now, Problem, Query, Room, answer, cache, logging, request, route, stored};
 
-use crate::calendar;
+use crate::rules::Config;
+use crate::{calendar, catalogue};
 
 /// How many counted gifts are remembered besides those of the last batch: 1 KiB for each room and partition.
 const REMEMBERED_MIN: usize = 128;
@@ -162,43 +162,79 @@ fn week_key(asset_type: u32, at_ms: u64) -> String {
     format!("rank/{asset_type}/week/{}", calendar::week(at_ms))
 }
 
-/// `GET gifts/ranking`.
-pub(crate) fn show(request: &Request) -> Result<Response, Problem> {
-    request.known_query(&["period", "limit", "assetType"])?;
-    let context = crate::context(request)?;
-    let room = context.room()?;
-    let asset_type = request.query_number("assetType", crate::catalogue::GOLD, 1..=i32::MAX.unsigned_abs())?;
-    let limit = request.query_number("limit", 20, 1..=100)?;
-    let period = request.query_param("period").unwrap_or("stream");
+const LIMIT_MAX: u32 = 100;
+const ASSET_TYPE_MAX: u32 = i32::MAX.unsigned_abs();
+
+/// Which ranking.
+#[request]
+pub(crate) struct Asked {
+    #[serde(default)]
+    period: Period,
+    /// So many places from the first.
+    #[serde(default = "limit")]
+    #[schemars(range(min = 1, max = LIMIT_MAX))]
+    limit: u32,
+    #[serde(default = "catalogue::gold")]
+    #[schemars(range(min = 1, max = ASSET_TYPE_MAX))]
+    asset_type: u32,
+}
+
+#[derive(Copy, Eq, Default)]
+#[stored]
+pub(crate) enum Period {
+    #[default]
+    Stream,
+    Day,
+    Week,
+}
+
+fn limit() -> u32 {
+    20
+}
+
+/// The contribution ranking of the stream, the day or the week (UTC), with the caller's own place.
+#[route(GET "gifts/ranking")]
+pub(crate) fn show(
+    Query(asked): Query<Asked>,
+    caller: Caller,
+    Now(now_ms): Now,
+    room: Room<Config>,
+) -> Result<Ranking, Problem> {
+    let Asked { period, limit, asset_type } = asked;
+    within("limit", limit, LIMIT_MAX)?;
+    within("assetType", asset_type, ASSET_TYPE_MAX)?;
     let key = match period {
-        "stream" => match &room.stream {
+        Period::Stream => match &room.stream {
             Some(stream) => stream_key(asset_type, &stream.id),
             None => {
                 return Err(Problem::new(409, 10002, "stream-not-live", "the room has no stream; ask for day or week"));
             }
         },
-        "day" => day_key(asset_type, request.now_ms),
-        "week" => week_key(asset_type, request.now_ms),
-        _ => return Err(Problem::invalid("query: `period` must be stream, day or week")),
+        Period::Day => day_key(asset_type, now_ms),
+        Period::Week => week_key(asset_type, now_ms),
     };
     let shard = format!("room/{}", room.room_id);
     let ranking = cache::top(&shard, &key, 0, limit)?.into_iter().map(Place::from).collect();
-    let me = cache::rank(&shard, &key, &request.caller.user_id.to_string())?.map(Place::from);
-    Response::json(&Answer { period, asset_type, ranking, me })
+    let me = cache::rank(&shard, &key, &caller.user_id.to_string())?.map(Place::from);
+    Ok(Ranking { period, asset_type, ranking, me })
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Answer<'a> {
-    period: &'a str,
+/// The host checks bodies against their schema, and leaves queries to the plugin.
+fn within(name: &str, number: u32, max: u32) -> Result<(), Problem> {
+    let is_within = (1..=max).contains(&number);
+    is_within.then_some(()).ok_or_else(|| Problem::invalid(format!("query: `{name}` must be from 1 to {max}")))
+}
+
+#[answer]
+pub(crate) struct Ranking {
+    period: Period,
     asset_type: u32,
     ranking: Vec<Place>,
     /// The caller's own place, wherever it is.
     me: Option<Place>,
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
+#[answer]
 struct Place {
     rank: u32,
     user_id: String,

@@ -1,53 +1,66 @@
 //! What may be sent, what it costs, and who gets what. Pure: no host, no clock.
 
-use greenroom_sdk::{Amount, Id, Overflow, Role};
-use serde::{Deserialize, Serialize};
+use greenroom_sdk::{Amount, Id, Overflow, Role, config, stored};
 
 /// The receivers of one gift at most; with it an event's books stay well below the ledger's bounds.
 pub(crate) const RECEIVERS_MAX: usize = 32;
 
-/// The plugin's configuration in a room; the manifest's schema has filled in the defaults.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+/// The plugin's configuration in a room.
+#[config]
 pub(crate) struct Config {
-    /// The platform's share, in basis points.
+    /// The platform's share of each gift in basis points; the streamer gets the rest.
+    #[default(3_000)]
+    #[schemars(range(max = 10_000))]
     pub(crate) platform_share_bps: u32,
-    /// Points for the viewer for each unit spent.
+    /// Points that a viewer gets for each unit spent; 0 for none.
+    #[default(1)]
+    #[schemars(range(max = 1_000_000))]
     pub(crate) points_per_coin: u32,
     /// A combo ends when no hit came for so long.
+    #[default(5_000)]
+    #[schemars(range(min = 1_000, max = 60_000))]
     pub(crate) combo_window_ms: u32,
-    /// Empty for all.
+    /// The gifts that can be sent in this room; empty for all.
+    #[schemars(length(max = 1_000))]
     pub(crate) allowed_gifts: Vec<Id>,
     /// The most of one gift in one request.
+    #[default(9_999)]
+    #[schemars(range(min = 1, max = 999_999))]
     pub(crate) max_count: u32,
-    /// Requests by one viewer in a minute; 0 for no cap.
+    /// How many requests a viewer may make in a minute; 0 for no cap.
+    #[schemars(range(max = 1_000_000))]
     pub(crate) per_minute_cap: u32,
 }
 
 /// A gift's own conditions, as the catalogue has them. Left out means no condition.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default, rename_all = "camelCase")]
+#[derive(Default, Eq)]
+#[stored]
+#[serde(deny_unknown_fields, default)]
 pub(crate) struct SendRule {
-    /// Only in these rooms.
+    /// Only in these rooms; empty for everywhere.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 1_000))]
     pub(crate) rooms: Vec<Id>,
-    /// Only by these.
+    /// Only by these; empty for everybody.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) roles: Vec<Sender>,
     /// The sender's level, at least.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 1_000_000))]
     pub(crate) min_level: Option<u32>,
     /// At most so many in one request.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 999_999))]
     pub(crate) max_count: Option<u32>,
     /// At most so many requests with this gift by one viewer in a minute.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000_000))]
     pub(crate) per_minute: Option<u32>,
 }
 
 /// A role, as a send rule names it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Copy, Eq)]
+#[stored]
 pub(crate) enum Sender {
     /// Watches, and pays.
     Viewer,

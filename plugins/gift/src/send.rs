@@ -9,8 +9,7 @@ mod ask;
 use std::borrow::Cow;
 use std::rc::Rc;
 
-use greenroom_sdk::{Amount, Context, Id, Problem, Request, Response, ledger, logging, room};
-use serde::Serialize;
+use greenroom_sdk::{Amount, Body, Id, Problem, Request, Room, answer, ledger, logging, room, route};
 
 use crate::catalogue::{self, Gift};
 use crate::combo::{self, Hit};
@@ -30,24 +29,26 @@ struct Order {
     room_id: i64,
 }
 
-/// Sends a gift. A repetition that would be refused today is answered from the ledger, without another push.
-pub(crate) fn send(request: &Request) -> Result<Response, Problem> {
-    let ask = Ask::read(request)?;
+/// Sends a gift. Repeating the event id repeats the answer.
+///
+/// A repetition that would be refused today is answered from the ledger, without another push. Not `live`: the stream is looked for
+/// here, so that a repeated request has its old answer after the stream too.
+#[route(POST "gifts")]
+pub(crate) fn send(request: &Request, Body(ask): Body<Ask>, room: Room<Config>) -> Result<Answer, Problem> {
+    let ask = ask.checked()?;
     request.check_idempotency_key(ask.event_id())?;
-    let context = crate::context(request)?;
-    let room = context.room()?;
     let content = ask.content(room.room_id);
     let gift = catalogue::find(ask.gift_id(), request.now_ms)?;
     let asset_type = gift.as_ref().map_or(catalogue::GOLD, |gift| gift.asset_type);
     let payer = ledger::Account { user_id: request.caller.user_id, asset_type };
-    match order(&ask, gift, request, room, &context.config) {
+    match order(&ask, gift, request, &room) {
         Ok(order) => {
-            let outcome = hold(&ask, &order, request, &context, payer, content)?;
-            tell(&ask, &order, request, &context.config, &outcome)?;
-            answer(&ask, asset_type, &outcome)
+            let outcome = hold(&ask, &order, request, &room.config, payer, content)?;
+            tell(&ask, &order, request, &room.config, &outcome)?;
+            Ok(Answer::new(&ask, asset_type, &outcome))
         }
         Err(refusal) => match ledger::find(payer, ask.event_id(), &content) {
-            Ok(Some(outcome)) => answer(&ask, asset_type, &outcome),
+            Ok(Some(outcome)) => Ok(Answer::new(&ask, asset_type, &outcome)),
             Ok(None) => Err(refusal),
             Err(error) => Err(error.into()),
         },
@@ -55,19 +56,12 @@ pub(crate) fn send(request: &Request) -> Result<Response, Problem> {
 }
 
 /// Checks everything that is not the balance, in the order of precedence of the answers.
-fn order(
-    ask: &Ask,
-    gift: Option<Rc<Gift>>,
-    request: &Request,
-    room: &room::Info,
-    config: &Config,
-) -> Result<Order, Problem> {
+fn order(ask: &Ask, gift: Option<Rc<Gift>>, request: &Request, room: &Room<Config>) -> Result<Order, Problem> {
+    let config = &room.config;
     let gift_id = ask.gift_id();
     let gift = gift.ok_or_else(|| Problem::new(404, 10004, "gift-not-found", format!("there is no gift {gift_id}")))?;
-    let stream = room
-        .stream
-        .as_ref()
-        .ok_or_else(|| Problem::new(409, 10002, "stream-not-live", "gifts can be sent while the room is live"))?;
+    let none = || Problem::new(409, 10002, "stream-not-live", "gifts can be sent while the room is live");
+    let stream = room.stream.as_ref().ok_or_else(none)?;
     let caller = &request.caller;
     let (room_id, count) = (room.room_id, ask.count());
     let attempt = Attempt { room_id, gift_id, sender: caller.role.into(), level: caller.level, count };
@@ -123,11 +117,10 @@ fn hold(
     ask: &Ask,
     order: &Order,
     request: &Request,
-    context: &Context<Config>,
+    config: &Config,
     payer: ledger::Account,
     content: Vec<u8>,
 ) -> Result<ledger::HoldOutcome, Problem> {
-    let config = &context.config;
     let payload = Payload {
         stream_id: Cow::Borrowed(&order.stream_id),
         gift_id: order.gift.gift_id.get(),
@@ -224,8 +217,7 @@ fn tell(
 }
 
 /// The data of the push `gift.sent`.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
+#[answer]
 struct Sent<'a> {
     event_id: &'a str,
     from_user_id: String,
@@ -242,38 +234,43 @@ struct Sent<'a> {
     at: String,
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
+#[answer]
 struct Combo<'a> {
     combo_id: &'a str,
     count: i64,
 }
 
-/// The answer, from the stored outcome alone, so that a repetition gets the same.
-fn answer(ask: &Ask, asset_type: u32, outcome: &ledger::HoldOutcome) -> Result<Response, Problem> {
-    #[derive(Serialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Answer<'a> {
-        event_id: &'a str,
-        gift_id: Id,
-        count: u32,
-        asset_type: u32,
-        total: Amount,
-        balance: Amount,
-        combo_count: i64,
-        replayed: bool,
-    }
+/// What the sender is answered.
+#[answer]
+pub(crate) struct Answer {
+    event_id: String,
+    gift_id: Id,
+    count: u32,
+    asset_type: u32,
+    /// What was paid, for all receivers.
+    total: Amount,
+    /// What could be spent right after.
+    balance: Amount,
+    /// How many of the gift the combo has so far.
+    combo_count: i64,
+    /// True if this event id was answered before.
+    replayed: bool,
+}
 
-    Response::json(&Answer {
-        event_id: ask.event_id(),
-        gift_id: ask.gift_id(),
-        count: ask.count(),
-        asset_type,
-        total: Amount::new(outcome.amount),
-        balance: Amount::new(outcome.balance),
-        combo_count: combo_count(ask, outcome),
-        replayed: outcome.replayed,
-    })
+impl Answer {
+    /// From the stored outcome alone, so that a repetition gets the same.
+    fn new(ask: &Ask, asset_type: u32, outcome: &ledger::HoldOutcome) -> Self {
+        Self {
+            event_id: ask.event_id().into(),
+            gift_id: ask.gift_id(),
+            count: ask.count(),
+            asset_type,
+            total: Amount::new(outcome.amount),
+            balance: Amount::new(outcome.balance),
+            combo_count: combo_count(ask, outcome),
+            replayed: outcome.replayed,
+        }
+    }
 }
 
 /// How many of the gift the combo has so far; a gift outside a combo is one of its own.

@@ -47,6 +47,7 @@ impl Manifest {
         inline(value.get_mut("config"), folder)?;
         let routes = value.get_mut("routes").and_then(Value::as_array_mut);
         for route in routes.into_iter().flatten() {
+            inline(route.get_mut("query"), folder)?;
             inline(route.get_mut("request"), folder)?;
             inline(route.get_mut("response"), folder)?;
         }

@@ -35,10 +35,15 @@ impl<C: DeserializeOwned> Context<C> {
     /// # Errors
     /// If the configuration is not what the plugin expects, which its schema should have refused.
     pub fn read() -> Result<Self, Problem> {
-        let config = read_json(room::configuration().as_bytes())
-            .map_err(|e| Problem::failed(format!("the configuration is not what the plugin expects: {e}")))?;
+        let config = configuration(&room::configuration())?;
         Ok(Self { room: room::get_info().map(Rc::new), config: Rc::new(config) })
     }
+}
+
+/// Reads a configuration as the host gives it.
+pub(crate) fn configuration<C: DeserializeOwned>(json: &str) -> Result<C, Problem> {
+    read_json(json.as_bytes())
+        .map_err(|e| Problem::failed(format!("the configuration is not what the plugin expects: {e}")))
 }
 
 impl<C> Context<C> {

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 
 #[cfg(not(target_arch = "wasm32"))]
 use crate::describe;
-use crate::{Caller, Config, Context, Id, Problem, Refusal, Request, Response, query, room};
+use crate::{Caller, Config, Context, Id, Problem, Refusal, Request, Response, context, query, room};
 
 /// A route: made by [`route`](crate::route), named in [`plugin!`](crate::plugin!).
 pub trait Endpoint {
@@ -109,6 +109,17 @@ impl<C: Config> Room<C> {
         Self::of(&Context::read()?)
     }
 
+    /// A room in which the plugin is enabled, for a call that need not be about it, such as a consumer's; none if the plugin is not
+    /// enabled there. Two host calls.
+    ///
+    /// # Errors
+    /// If the host cannot say now.
+    pub fn find(room_id: i64) -> Result<Option<Self>, Problem> {
+        let Some(info) = room::find(room_id)? else { return Ok(None) };
+        let config = context::configuration(&room::configuration_in(room_id)?)?;
+        Ok(Some(Self { info: Rc::new(info), config: Rc::new(config) }))
+    }
+
     fn of(context: &Context<C>) -> Result<Self, Problem> {
         let none = || Problem::invalid("this is only possible in a room");
         Ok(Self { info: context.room.clone().ok_or_else(none)?, config: Rc::clone(&context.config) })
@@ -134,7 +145,7 @@ impl<C: Config> Room<C> {
         data: &impl Serialize,
         priority: room::Priority,
     ) -> Result<(), Problem> {
-        Ok(room::broadcast(key, event, &text(data)?, priority)?)
+        Ok(room::broadcast_in(self.room_id, key, event, &text(data)?, priority)?)
     }
 
     /// The same to one user.
@@ -149,7 +160,7 @@ impl<C: Config> Room<C> {
         data: &impl Serialize,
         priority: room::Priority,
     ) -> Result<(), Problem> {
-        Ok(room::send(user_id, key, event, &text(data)?, priority)?)
+        Ok(room::send_in(self.room_id, user_id, key, event, &text(data)?, priority)?)
     }
 }
 

@@ -46,3 +46,12 @@ impl JsonSchema for Amount {
         }
     }
 }
+
+/// The schema of an [`Amount`] of 1 or more, such as a price: `#[schemars(schema_with = "positive_amount")]`.
+#[must_use]
+pub fn positive_amount(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "anyOf": [
+        { "type": "integer", "minimum": 1, "maximum": i64::MAX },
+        { "type": "string", "pattern": "^[1-9][0-9]{0,18}$" },
+    ]})
+}

@@ -5,6 +5,8 @@ use crate::{Problem, cache};
 
 /// So many shards, fixed once something is in them.
 pub const SHARDS: u64 = 64;
+/// The counters that the host reads in one call at most.
+const COUNTERS_MAX: usize = 4_096;
 
 /// The shards of one thing, such as a poll.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,25 +32,35 @@ impl Shards {
         (0..SHARDS).map(|number| self.numbered(number))
     }
 
-    /// The sums of counters over all shards, one for each key.
+    /// The sums of counters over all shards, one for each key in their order: one host call for up to 64 keys. While the counters are
+    /// being written the sums are of no one moment; they are exact once nothing is written any more.
     ///
     /// # Errors
     /// As the cache has them, or if a sum does not fit.
-    pub fn sums<const N: usize>(&self, keys: [&str; N]) -> Result<[i64; N], Problem> {
-        let mut sums = [0_i64; N];
-        for shard in self.all() {
-            for (sum, key) in sums.iter_mut().zip(keys) {
-                let part = cache::get_counter(&shard, key)?;
-                *sum =
-                    sum.checked_add(part).ok_or_else(|| Problem::failed(format!("the sum of `{key}` does not fit")))?;
+    pub fn sums(&self, keys: &[impl AsRef<str>]) -> Result<Vec<i64>, Problem> {
+        let mut sums = Vec::with_capacity(keys.len());
+        for keys in keys.chunks(COUNTERS_MAX / SHARDS as usize) {
+            let named: Vec<_> = keys.iter().flat_map(|key| self.counters(key.as_ref())).collect();
+            let values = cache::get_counters(&named)?;
+            for (key, parts) in keys.iter().zip(values.chunks(SHARDS as usize)) {
+                sums.push(sum(key.as_ref(), parts)?);
             }
         }
         Ok(sums)
     }
 
+    fn counters(&self, key: &str) -> impl Iterator<Item = (String, String)> {
+        self.all().map(move |shard| (shard, key.to_owned()))
+    }
+
     fn numbered(&self, number: u64) -> String {
         format!("{}/{number}", self.thing)
     }
+}
+
+fn sum(key: &str, parts: &[i64]) -> Result<i64, Problem> {
+    let sum = parts.iter().try_fold(0_i64, |sum, part| sum.checked_add(*part));
+    sum.ok_or_else(|| Problem::failed(format!("the sum of `{key}` does not fit")))
 }
 
 /// Spreads ids that are counted up. Not the standard library's hash: a shard must be found again by a component that another compiler
@@ -75,5 +87,7 @@ mod tests {
         }
         assert!(counts.iter().all(|count| (850..1_150).contains(count)), "{counts:?}");
         assert_eq!(shards.all().count(), 64);
+        assert_eq!(sum("yes", &[i64::MAX - 1, 1]), Ok(i64::MAX));
+        assert!(sum("yes", &[i64::MAX, 1]).is_err());
     }
 }

@@ -20,8 +20,8 @@ thread_local! {
     static SET: RefCell<BTreeMap<(i64, String), u64>> = const { RefCell::new(BTreeMap::new()) };
 }
 
-/// Says that what `alarm` tells of has changed: it fires at the end of the period (1 ms or more), in the call's room. Call it after the
-/// change is committed.
+/// Says that what `alarm` tells of has changed in a room: it fires there at the end of the period (1 ms or more). Call it after the change
+/// is committed, from any call: a consumer's names the room of its message.
 ///
 /// # Errors
 /// As the host has them; the change stands, and is told with the next one.
@@ -32,7 +32,7 @@ pub fn tell_every(period: Duration, room_id: i64, alarm: &impl Timer) -> Result<
     if turn.is_sure && SET.with_borrow(|set| set.get(&place) == Some(&turn.number)) {
         return Ok(());
     }
-    timer::set(&format!("{}/{}", place.1, turn.number), turn.left_ms, &alarm.payload()?)?;
+    timer::ensure_in(room_id, &format!("{}/{}", place.1, turn.number), turn.left_ms, &alarm.payload()?)?;
     SET.with_borrow_mut(|set| {
         if set.len() >= REMEMBERED_MAX {
             set.clear();

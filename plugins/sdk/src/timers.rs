@@ -22,12 +22,45 @@ pub trait Timer: Serialize + DeserializeOwned {
         Ok(timer::set(&self.key(), millis(after), &self.payload()?)?)
     }
 
+    /// Sets it unless one of its key is to fire at the same time or sooner. One that is firing now does not count, so what was written
+    /// before is seen by a firing after it.
+    ///
+    /// # Errors
+    /// As the host has them.
+    fn ensure(&self, after: Duration) -> Result<(), Problem> {
+        Ok(timer::ensure(&self.key(), millis(after), &self.payload()?)?)
+    }
+
     /// Takes it back; it may still fire if it is firing now.
     ///
     /// # Errors
     /// As the host has them.
     fn cancel(&self) -> Result<(), Problem> {
         Ok(timer::cancel(&self.key())?)
+    }
+
+    /// As [`Timer::set`], in a room in which the plugin is enabled; it need not be the call's.
+    ///
+    /// # Errors
+    /// As the host has them.
+    fn set_in(&self, room_id: i64, after: Duration) -> Result<(), Problem> {
+        Ok(timer::set_in(room_id, &self.key(), millis(after), &self.payload()?)?)
+    }
+
+    /// As [`Timer::ensure`], in a room in which the plugin is enabled.
+    ///
+    /// # Errors
+    /// As the host has them.
+    fn ensure_in(&self, room_id: i64, after: Duration) -> Result<(), Problem> {
+        Ok(timer::ensure_in(room_id, &self.key(), millis(after), &self.payload()?)?)
+    }
+
+    /// As [`Timer::cancel`], in a room in which the plugin is enabled.
+    ///
+    /// # Errors
+    /// As the host has them.
+    fn cancel_in(&self, room_id: i64) -> Result<(), Problem> {
+        Ok(timer::cancel_in(room_id, &self.key())?)
     }
 
     /// What the timer carries: at most 4 KiB.

@@ -6,21 +6,17 @@ use std::process::Command;
 use anyhow::{Context, bail};
 use greenroom_services::progress;
 
-use super::program;
-use crate::workspace::{Package, Workspace, cargo};
+use crate::workspace::{Workspace, cargo};
 
-/// Builds the programs; gives the folder in which they are. Not optimised: each runs for a moment.
-pub(super) fn build(workspace: &Workspace, packages: &[&Package]) -> anyhow::Result<PathBuf> {
+/// Builds the programs; gives the folder in which they are. Not optimised: each runs for a moment. With the features of the whole
+/// workspace, as the tests have them, so that what they are made of is compiled once.
+pub(super) fn build(workspace: &Workspace, programs: &[&str]) -> anyhow::Result<PathBuf> {
     let mut cargo = cargo();
-    cargo.current_dir(&workspace.root).args(["build", "--locked", "--bins"]);
-    let mut any = false;
-    for package in packages.iter().filter(|package| program(package).is_some()) {
-        cargo.args(["--package", &package.name]);
-        any = true;
+    cargo.current_dir(&workspace.root).args(["build", "--locked", "--workspace"]);
+    for program in programs {
+        cargo.args(["--bin", program]);
     }
-    if any {
-        progress::run(&mut cargo)?;
-    }
+    progress::run(&mut cargo)?;
     Ok(workspace.target.join("debug"))
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures::future::try_join_all;
 use greenroom_manifest::Grant;
 
 use super::{length, size};
@@ -18,6 +19,12 @@ const CHECKS_MAX: usize = 1_000;
 /// All values of one commit together.
 const COMMIT_BYTES_MAX: usize = 1024 * 1024;
 const PAGE_MAX: u32 = 1_000;
+/// Counters and keys of one call that reads many.
+const COUNTERS_MAX: usize = 4_096;
+const KEYS_MAX: usize = 1_024;
+/// All values of a call that reads many; and how many of them are read at the same time, so that what is too much is not read first.
+const MANY_BYTES_MAX: usize = 4 * 1024 * 1024;
+const READS_AT_ONCE: usize = 64;
 
 impl Host for State {
     async fn get(&mut self, shard: String, key: String) -> wasmtime::Result<Result<Option<Vec<u8>>, Error>> {
@@ -33,6 +40,16 @@ impl Host for State {
         };
         let now_ms = self.ports.clock.now_ms();
         Ok(self.ports.cache.counter(&shard, &key, now_ms).await.map_err(Error::from))
+    }
+
+    async fn get_counters(&mut self, counters: Vec<(String, String)>) -> wasmtime::Result<Result<Vec<i64>, Error>> {
+        self.enter()?;
+        Ok(get_counters(self, &counters).await)
+    }
+
+    async fn get_many(&mut self, keys: Vec<(String, String)>) -> wasmtime::Result<Result<Vec<Option<Vec<u8>>>, Error>> {
+        self.enter()?;
+        Ok(get_many(self, &keys).await)
     }
 
     async fn contains(&mut self, shard: String, key: String, member: String) -> wasmtime::Result<Result<bool, Error>> {
@@ -97,6 +114,40 @@ async fn get(state: &mut State, shard: &str, key: &str) -> Result<Option<Vec<u8>
     let shard = open(state, shard, key)?;
     let value = state.ports.cache.get(&shard, key, state.ports.clock.now_ms()).await?;
     Ok(value.map(Into::into))
+}
+
+async fn get_counters(state: &mut State, counters: &[(String, String)]) -> Result<Vec<i64>, Error> {
+    let shards = open_many(state, "counters", counters, COUNTERS_MAX)?;
+    let (ports, now_ms) = (Arc::clone(&state.ports), state.ports.clock.now_ms());
+    let named = shards.iter().zip(counters);
+    let reads: Vec<_> = named.map(|(shard, (_, key))| ports.cache.counter(shard, key, now_ms)).collect();
+    Ok(try_join_all(reads).await?)
+}
+
+async fn get_many(state: &mut State, keys: &[(String, String)]) -> Result<Vec<Option<Vec<u8>>>, Error> {
+    let shards = open_many(state, "keys", keys, KEYS_MAX)?;
+    let (ports, now_ms) = (Arc::clone(&state.ports), state.ports.clock.now_ms());
+    let mut values = Vec::with_capacity(keys.len());
+    let mut bytes: usize = 0;
+    for (shards, keys) in shards.chunks(READS_AT_ONCE).zip(keys.chunks(READS_AT_ONCE)) {
+        let named = shards.iter().zip(keys);
+        let reads: Vec<_> = named.map(|(shard, (_, key))| ports.cache.get(shard, key, now_ms)).collect();
+        for value in try_join_all(reads).await? {
+            bytes = bytes.saturating_add(value.as_ref().map_or(0, |value| value.len()));
+            size("all values together", bytes, MANY_BYTES_MAX).map_err(Error::Invalid)?;
+            values.push(value.map(Into::into));
+        }
+    }
+    Ok(values)
+}
+
+/// The shards of many keys, once the grant, their number and the names are in order.
+fn open_many(state: &State, field: &str, named: &[(String, String)], max: usize) -> Result<Vec<Shard>, Error> {
+    if named.len() > max {
+        return Err(Error::Invalid(format!("{field} has {} elements; it may have up to {max}", named.len())));
+    }
+    state.granted(Grant::Cache).map_err(Error::NotGranted)?;
+    named.iter().map(|(shard, key)| open(state, shard, key)).collect()
 }
 
 async fn commit(

@@ -293,6 +293,32 @@ async fn keys_are_kept_under_either_interface_and_messages_reach_the_queue() {
 }
 
 #[tokio::test]
+async fn many_counters_and_keys_are_read_in_one_call_in_their_order() {
+    let house = house().await;
+    let mut state = house.request_of(ANNA);
+    let shard = |number: i64| format!("poll/{number}");
+    for number in 0..64 {
+        let add = keys::Add { key: "yes".into(), delta: number, max: None, ttl_ms: None };
+        let put = keys::Put { key: "who".into(), value: number.to_string().into_bytes(), ttl_ms: None };
+        let writes = vec![keys::Write::Add(add), keys::Write::Put(put)];
+        keys::Host::commit(&mut state, shard(number), None, Vec::new(), writes).await.unwrap().unwrap();
+    }
+    let named = |key: &str| (0..70).rev().map(|number| (shard(number), key.to_owned())).collect::<Vec<_>>();
+    let counters = keys::Host::get_counters(&mut state, named("yes")).await.unwrap().unwrap();
+    assert_eq!(counters, (0..70).rev().map(|number| if number < 64 { number } else { 0 }).collect::<Vec<_>>());
+    let values = keys::Host::get_many(&mut state, named("who")).await.unwrap().unwrap();
+    let expected = (0..70).rev().map(|number| (number < 64).then(|| number.to_string().into_bytes()));
+    assert_eq!(values, expected.collect::<Vec<_>>());
+    let wrong = keys::Host::get_counters(&mut state, named("who")).await.unwrap();
+    assert!(matches!(wrong, Err(keys::Error::WrongKind(_))), "{wrong:?}");
+    let too_many = vec![(shard(0), "yes".to_owned()); 4_097];
+    assert!(matches!(keys::Host::get_counters(&mut state, too_many).await.unwrap(), Err(keys::Error::Invalid(_))));
+    let left = state.call.host_calls_left;
+    keys::Host::get_counters(&mut state, named("yes")).await.unwrap().unwrap();
+    assert_eq!(state.call.host_calls_left, left - 1, "one host call, however many counters");
+}
+
+#[tokio::test]
 async fn a_call_without_a_room_sets_no_timer_and_one_without_the_grant_reads_no_table() {
     let house = house().await;
     let mut state = house.request_of(ANNA);

@@ -1,7 +1,6 @@
 //! The course of a combo: what a hit or a timer means, decided from what the cache holds. Pure.
 
-use greenroom_sdk::{Amount, Id};
-use serde::{Deserialize, Serialize};
+use greenroom_sdk::{Amount, Id, stored};
 
 /// One gift of a combo that was just held.
 #[derive(Debug, Clone, Copy)]
@@ -19,7 +18,8 @@ pub(crate) struct Hit<'a> {
 }
 
 /// How many and how much.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Copy, Default, Eq)]
+#[stored]
 pub(super) struct Sums {
     pub(super) count: i64,
     pub(super) amount: i64,
@@ -32,9 +32,9 @@ impl Sums {
 }
 
 /// An open combo, as its first hit writes it down; also the payload of its timer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Open {
+#[derive(Eq)]
+#[stored]
+pub(crate) struct Open {
     pub(super) combo_id: String,
     pub(super) gift_id: Id,
     pub(super) payer: i64,

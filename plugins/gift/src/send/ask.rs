@@ -1,34 +1,39 @@
 //! What a viewer asks for, read strictly: unknown fields, fractions, duplicates and strange characters are refused.
 
-use greenroom_sdk::{Amount, Id, Problem, Request};
-use serde::Deserialize;
+use greenroom_sdk::{Amount, Id, Problem, positive_amount, request};
 
 use crate::rules::RECEIVERS_MAX;
 
 const EVENT_ID_LEN_MAX: usize = 64;
 const COMBO_ID_LEN_MAX: usize = 32;
 
-/// A checked request. Receivers are in ascending order.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub(super) struct Ask {
+/// The body.
+#[derive(Eq)]
+#[request]
+pub(crate) struct Ask {
+    /// Made by the client; UUIDv7 recommended.
+    #[schemars(regex(pattern = r"^[A-Za-z0-9_.:-]{1,64}$"))]
     event_id: String,
     gift_id: Id,
+    #[schemars(range(min = 1, max = 999_999))]
     count: u32,
-    #[serde(default)]
+    /// May be left out where the room has one streamer; each gets `count`.
+    #[schemars(length(min = 1, max = RECEIVERS_MAX), extend("uniqueItems" = true))]
     to_user_ids: Option<Vec<Id>>,
-    #[serde(default)]
+    #[schemars(regex(pattern = r"^[A-Za-z0-9_.:-]{1,32}$"))]
     combo_id: Option<String>,
     #[serde(default)]
     combo_end: bool,
+    /// If the gift costs another sum by now, nothing is sent.
     #[serde(default)]
+    #[schemars(schema_with = "positive_amount")]
     expected_total: Option<Amount>,
 }
 
 impl Ask {
-    /// Reads and checks the body.
-    pub(super) fn read(request: &Request) -> Result<Self, Problem> {
-        let mut ask: Self = request.json()?;
+    /// What was asked for, checked; receivers are in ascending order.
+    pub(super) fn checked(self) -> Result<Self, Problem> {
+        let mut ask = self;
         if !is_name(&ask.event_id, EVENT_ID_LEN_MAX) {
             return Err(Problem::invalid("body: `eventId` must have 1 to 64 characters of A-Z a-z 0-9 - _ . :"));
         }

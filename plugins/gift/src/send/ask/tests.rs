@@ -1,11 +1,11 @@
 //! What a viewer asks for: how it is read, and which part of it makes two requests the same.
 
-use greenroom_sdk::{Caller, Role};
+use greenroom_sdk::{Caller, Request, Role};
 
 use super::*;
 
 fn read(body: &str) -> Result<Ask, Problem> {
-    Ask::read(&Request {
+    let request = Request {
         method: "POST".into(),
         route: "gifts".into(),
         params: Vec::new(),
@@ -15,7 +15,8 @@ fn read(body: &str) -> Result<Ask, Problem> {
         caller: Caller { user_id: 1001, role: Role::Viewer, level: 0 },
         context: 1,
         now_ms: 0,
-    })
+    };
+    request.json::<Ask>()?.checked()
 }
 
 #[test]

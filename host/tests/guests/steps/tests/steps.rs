@@ -1,0 +1,68 @@
+//! What the SDK builds on a host's atomic steps, timers and rooms by name, in a real host.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test")]
+
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::future::join_all;
+use futures::stream;
+use greenroom_testkit::House;
+use serde_json::{Value, json};
+
+fn vote(event_id: &str, option: u32) -> Value {
+    json!({ "eventId": event_id, "option": option })
+}
+
+#[tokio::test]
+async fn a_repeated_request_has_its_first_answer_and_changes_nothing() {
+    let house = House::open(&["steps"]).await;
+    let room = house.room(json!([{ "name": "steps" }])).await;
+    let anna = room.viewer(1001);
+    let answers = join_all((0..20).map(|_| anna.post("steps/votes", vote("e1", 1)))).await;
+    let answers: Vec<Value> = answers.into_iter().map(|answer| answer.ok()).collect();
+    assert!(answers.iter().all(|answer| answer["option"] == 1), "{answers:?}");
+    assert_eq!(answers.iter().filter(|answer| answer["replayed"] == false).count(), 1, "{answers:?}");
+    // The check of the vote comes after that of the event id; another's event id is another event.
+    assert_eq!(anna.post("steps/votes", vote("e1", 1)).await.ok(), json!({ "option": 1, "replayed": true }));
+    let _ = anna.post("steps/votes", vote("e1", 0)).await.refused(422, "event-id-reused");
+    assert_eq!(anna.post("steps/votes", vote("e2", 1)).await.refused(409, "voted-for-it")["extra"]["option"], 1);
+    let _ = anna.post("steps/votes", vote("e3", 0)).await.refused(409, "no-votes-left");
+    assert_eq!(room.viewer(1002).post("steps/votes", vote("e1", 0)).await.ok()["replayed"], false);
+    assert_eq!(anna.get("steps/votes").await.ok(), json!({ "options": [1, 1] }));
+    house.close().await;
+}
+
+#[tokio::test]
+async fn votes_of_many_shards_are_summed_and_told_once_a_period_and_the_last_is_told() {
+    let house = House::open(&["steps"]).await;
+    let room = house.room(json!([{ "name": "steps" }])).await;
+    let mut seen = room.viewer(1).watch().await;
+    let voters = (1001..1201).map(|user_id| {
+        let voter = room.viewer(user_id);
+        async move { voter.post("steps/votes", vote("e", u32::from(user_id % 4 == 0))).await.ok() }
+    });
+    stream::iter(voters).buffer_unordered(16).collect::<Vec<_>>().await;
+    // Time stood still: all of them voted in one period, which ends now.
+    house.clock.advance(Duration::from_millis(500));
+    assert_eq!(seen.next("steps.sums").await, json!({ "options": [150, 50] }));
+    room.viewer(2001).post("steps/votes", vote("e", 0)).await.ok();
+    house.clock.advance(Duration::from_millis(500));
+    assert_eq!(seen.next("steps.sums").await, json!({ "options": [151, 50] }));
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_consumer_pushes_and_tells_in_the_room_of_its_message_alone() {
+    let house = House::open(&["steps"]).await;
+    let (room, other) =
+        (house.room(json!([{ "name": "steps" }])).await, house.room(json!([{ "name": "steps" }])).await);
+    let (mut seen, mut seen_elsewhere) = (room.viewer(1).watch().await, other.viewer(1).watch().await);
+    let _ = other.viewer(1001).post("steps/words", vote("there", 0)).await.ok();
+    assert_eq!(seen_elsewhere.next("steps.heard").await, "there");
+    let _ = room.viewer(1001).post("steps/words", vote("here", 0)).await.ok();
+    assert_eq!(seen.next("steps.heard").await, "here", "the first that is heard in this room");
+    house.clock.advance(Duration::from_millis(500));
+    assert_eq!(seen.next("steps.sums").await, json!({ "options": [0, 0] }));
+    house.close().await;
+}
