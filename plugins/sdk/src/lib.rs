@@ -47,6 +47,7 @@ mod context;
 #[cfg(not(target_arch = "wasm32"))]
 #[doc(hidden)]
 pub mod describe;
+mod event_id;
 pub mod fair;
 mod id;
 mod money;
@@ -72,6 +73,7 @@ pub use bindings::api_export::exports::greenroom::plugin::api::{Caller, Problem,
 pub use bindings::consumer_export::exports::greenroom::plugin::consumer::{Held, Message, Verdict};
 pub use bindings::lifecycle_export::exports::greenroom::plugin::lifecycle::Occasion;
 pub use context::{Config, Context, Contexts};
+pub use event_id::EventId;
 pub use id::Id;
 pub use money::{Amount, Overflow};
 pub use page::{Cursor, Page};

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
 use crate::timers::millis;
-use crate::{Caller, Problem, cache, ledger, read_json};
+use crate::{Caller, EventId, Problem, cache, ledger, read_json};
 
 /// How long an answer is remembered for a repetition: a day.
 const REMEMBERED: Duration = Duration::from_secs(24 * 60 * 60);
@@ -111,14 +111,15 @@ impl Step {
     }
 
     /// Makes it at most once for (caller, event id) in this shard within a day, and remembers the answer in the same step. A repetition
-    /// with the same content gets the answer that was remembered, whatever the checks would say now; other content is refused.
+    /// with the same content gets the answer that was remembered, whatever the checks would say now; other content is refused. The
+    /// content names all that was asked for: what is done, the things of the path, the fields of the body.
     ///
     /// # Errors
     /// 422 for other content under the same event id; else as the cache has them.
     pub fn once<T>(
         &self,
         caller: Caller,
-        event_id: &str,
+        event_id: &EventId,
         content: &impl Serialize,
         answer: T,
     ) -> Result<Made<Once<T>>, Problem>
@@ -136,10 +137,7 @@ impl Step {
         step.checks.rotate_right(1);
         match step.commit()? {
             Ok(_) => Ok(Ok(Once { answer: known.answer, replayed: false })),
-            Err(Stopped::Check(0)) => match remembered(&self.shard, &key, &content)? {
-                Some(known) => Ok(Ok(known)),
-                None => Err(Problem::overloaded("the same request was answered at the same time; repeat it")),
-            },
+            Err(Stopped::Check(0)) => remembered(&self.shard, &key, &content)?.map(Ok).ok_or_else(at_once),
             Err(Stopped::Check(index)) => Ok(Err(Stopped::Check(index - 1))),
             Err(stopped) => Ok(Err(stopped)),
         }
@@ -152,7 +150,15 @@ fn remembered<T: DeserializeOwned>(shard: &str, key: &str, content: &str) -> Res
     if known.content != content {
         return Err(ledger::Error::EventIdReused.into());
     }
-    Ok(Some(Once { answer: known.answer, replayed: true }))
+    // The first time may have been told that it is not known to be durable; a step makes the host wait for that now.
+    match Step::in_shard(shard).expect(key, Some(bytes)).commit()? {
+        Ok(_) => Ok(Some(Once { answer: known.answer, replayed: true })),
+        Err(_) => Err(at_once()),
+    }
+}
+
+fn at_once() -> Problem {
+    Problem::overloaded("the same request was answered at the same time; repeat it")
 }
 
 fn fingerprint(content: &impl Serialize) -> Result<String, Problem> {

@@ -1,10 +1,9 @@
 //! What a viewer asks for, read strictly: unknown fields, fractions, duplicates and strange characters are refused.
 
-use greenroom_sdk::{Amount, Id, Problem, positive_amount, request};
+use greenroom_sdk::{Amount, EventId, Id, Problem, positive_amount, request};
 
 use crate::rules::RECEIVERS_MAX;
 
-const EVENT_ID_LEN_MAX: usize = 64;
 const COMBO_ID_LEN_MAX: usize = 32;
 
 /// The body.
@@ -12,8 +11,7 @@ const COMBO_ID_LEN_MAX: usize = 32;
 #[request]
 pub(crate) struct Ask {
     /// Made by the client; UUIDv7 recommended.
-    #[schemars(regex(pattern = r"^[A-Za-z0-9_.:-]{1,64}$"))]
-    event_id: String,
+    event_id: EventId,
     gift_id: Id,
     #[schemars(range(min = 1, max = 999_999))]
     count: u32,
@@ -34,13 +32,10 @@ impl Ask {
     /// What was asked for, checked; receivers are in ascending order.
     pub(super) fn checked(self) -> Result<Self, Problem> {
         let mut ask = self;
-        if !is_name(&ask.event_id, EVENT_ID_LEN_MAX) {
-            return Err(Problem::invalid("body: `eventId` must have 1 to 64 characters of A-Z a-z 0-9 - _ . :"));
-        }
         if ask.count == 0 {
             return Err(Problem::invalid("body: `count` must be 1 or more"));
         }
-        if ask.combo_id.as_deref().is_some_and(|id| !is_name(id, COMBO_ID_LEN_MAX)) {
+        if ask.combo_id.as_deref().is_some_and(|id| !is_combo_id(id)) {
             return Err(Problem::invalid("body: `comboId` must have 1 to 32 characters of A-Z a-z 0-9 - _ . :"));
         }
         if ask.combo_end && ask.combo_id.is_none() {
@@ -105,9 +100,8 @@ impl Ask {
     }
 }
 
-fn is_name(text: &str, len_max: usize) -> bool {
-    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b':');
-    !text.is_empty() && text.len() <= len_max && text.bytes().all(allowed)
+fn is_combo_id(text: &str) -> bool {
+    EventId::new(text).is_some() && text.len() <= COMBO_ID_LEN_MAX
 }
 
 #[cfg(test)]

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use greenroom_sdk::{
-    Body, Caller, Message, Once, Problem, Refusal, Room, Shards, Step, Stopped, Timer, Verdict, answer, config, mq,
-    request, room::Priority, route, stored, tell_every,
+    Body, Caller, EventId, Message, Once, Problem, Refusal, Room, Shards, Step, Stopped, Timer, Verdict, answer,
+    config, mq, request, room::Priority, route, stored, tell_every,
 };
 
 /// How often the sums are told at most.
@@ -19,7 +19,7 @@ struct Settings {}
 
 #[request]
 struct Vote {
-    event_id: String,
+    event_id: EventId,
     #[schemars(range(min = 0, max = 1))]
     option: u32,
 }
