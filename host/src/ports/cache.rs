@@ -216,6 +216,17 @@ pub enum Write {
         /// Time to live of the whole ranking since its last change.
         ttl_ms: Option<u32>,
     },
+    /// Gives a member that is not there the score that is one above the number of members; one that is there keeps its own.
+    RankEnter {
+        /// The key.
+        key: Arc<str>,
+        /// The member.
+        member: Arc<str>,
+        /// The commit is refused if there would be more members than this.
+        max: Option<u32>,
+        /// Time to live of the whole ranking since the last one who came.
+        ttl_ms: Option<u32>,
+    },
     /// Gives a member a score in a ranking that is kept until it is empty or deleted.
     RankSet {
         /// The key.

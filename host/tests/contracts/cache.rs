@@ -250,6 +250,7 @@ macro_rules! cache_contracts {
             key_space::keys_of_one_kind_refuse_the_others
             key_space::keys_expire_by_the_time_of_the_caller
             key_space::sets_and_listings_hold_what_was_put_in
+            key_space::who_enters_a_ranking_is_numbered_once_and_up_to_its_bound
             key_space::rankings_are_ordered_by_score_then_member
         );
         #[tokio::test(flavor = "multi_thread", worker_threads = 8)]

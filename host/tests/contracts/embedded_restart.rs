@@ -42,6 +42,8 @@ fn any_write() -> impl Strategy<Value = Write> {
         (key("s"), member()).prop_map(|(key, member)| Write::SetRemove { key, member }),
         (key("r"), member(), -3i64..9, ttl())
             .prop_map(|(key, member, delta, ttl_ms)| { Write::RankAdd { key, member, delta, ttl_ms } }),
+        (key("r"), member(), prop::option::of(0u32..5), ttl())
+            .prop_map(|(key, member, max, ttl_ms)| { Write::RankEnter { key, member, max, ttl_ms } }),
         (key("r"), member(), 0i64..9).prop_map(|(key, member, score)| Write::RankSet { key, member, score }),
         (key("r"), member()).prop_map(|(key, member)| Write::RankRemove { key, member }),
     ]

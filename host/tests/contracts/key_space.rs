@@ -147,6 +147,23 @@ pub(crate) async fn sets_and_listings_hold_what_was_put_in(cache: &dyn Cache) {
     );
 }
 
+pub(crate) async fn who_enters_a_ranking_is_numbered_once_and_up_to_its_bound(cache: &dyn Cache) {
+    let shard = new_shard("p");
+    let enter =
+        |member: &str, max| Write::RankEnter { key: "r".into(), member: member.into(), max, ttl_ms: Some(1_000) };
+    let writes = ["a", "b", "a", "c", "b"].map(|member| enter(member, Some(3))).to_vec();
+    assert_eq!(applied(cache, commit_of(&shard, writes)).await, [1, 2, 1, 3, 2]);
+    let over = commit_of(&shard, vec![enter("b", Some(3)), enter("d", Some(3))]);
+    assert_eq!(cache.commit(over).await.unwrap(), CommitResult::LimitReached(1));
+    let last_first = cache.top(&shard, "r", 0, 10, NOW_MS).await.unwrap();
+    let last_first: Vec<_> = last_first.iter().map(|place| (&*place.member, place.score)).collect();
+    assert_eq!(last_first, [("c", 3), ("b", 2), ("a", 1)]);
+    assert_eq!(applied(cache, commit_of(&shard, vec![enter("d", None), enter("a", Some(0))])).await, [4, 1]);
+    let mut later = commit_of(&shard, vec![enter("e", None)]);
+    later.now_ms = NOW_MS + 1_000;
+    assert_eq!(applied(cache, later).await, [1], "what has expired starts anew");
+}
+
 pub(crate) async fn rankings_are_ordered_by_score_then_member(cache: &dyn Cache) {
     let shard = new_shard("p");
     let mut model: HashMap<String, i64> = HashMap::new();

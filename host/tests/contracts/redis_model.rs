@@ -33,7 +33,7 @@ fn ttl(random: &mut StdRng) -> Option<u32> {
 
 fn write(random: &mut StdRng) -> Write {
     let (key, member) = (name(random), name(random));
-    match random.random_range(0..8) {
+    match random.random_range(0..9) {
         0 => Write::Put { key, value: member.as_bytes().to_vec().into(), ttl_ms: ttl(random) },
         1 => Write::Delete { key },
         2 => {
@@ -43,7 +43,11 @@ fn write(random: &mut StdRng) -> Write {
         3 => Write::SetAdd { key, member },
         4 => Write::SetRemove { key, member },
         5 => Write::RankAdd { key, member, delta: number(random), ttl_ms: ttl(random) },
-        6 => Write::RankSet { key, member, score: number(random) },
+        6 => {
+            let max = random.random_bool(0.5).then(|| random.random_range(0..4));
+            Write::RankEnter { key, member, max, ttl_ms: ttl(random) }
+        }
+        7 => Write::RankSet { key, member, score: number(random) },
         _ => Write::RankRemove { key, member },
     }
 }

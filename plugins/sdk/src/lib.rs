@@ -63,6 +63,7 @@ mod shards;
 mod step;
 mod tally;
 mod timers;
+mod transfer;
 
 pub use bindings::imports::greenroom::{cache::cache, db::db, ledger::ledger, mq::mq, room::room, timer::timer};
 pub use bindings::imports::wasi::{clocks, keyvalue, logging::logging, random::random};
@@ -87,6 +88,7 @@ pub use tally::tell_every;
 pub use timers::Timer;
 #[doc(hidden)]
 pub use timers::fired;
+pub use transfer::{Transfer, settle};
 
 /// What a client writes: a type in camelCase that refuses unknown fields, and in a
 /// [`Body`] its schema is checked by the host first.

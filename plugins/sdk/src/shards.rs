@@ -1,12 +1,17 @@
 //! State that many viewers change at once, spread over many shards: what one of them changes is in their own shard, and different shards
 //! may live on different machines.
 
-use crate::{Problem, cache};
+use std::time::Duration;
+
+use crate::{Problem, Step, cache};
 
 /// So many shards, fixed once something is in them.
 pub const SHARDS: u64 = 64;
 /// The counters that the host reads in one call at most.
 const COUNTERS_MAX: usize = 4_096;
+
+/// The key whose presence ends what users may do in a shard. It is not for anything else.
+const CLOSED: &str = "closed";
 
 /// The shards of one thing, such as a poll.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +35,25 @@ impl Shards {
     /// All of them.
     pub fn all(&self) -> impl Iterator<Item = String> + '_ {
         (0..SHARDS).map(|number| self.numbered(number))
+    }
+
+    /// A step of a user, in their shard, that is stopped at check 0 once the shards are closed.
+    #[must_use]
+    pub fn step(&self, user_id: i64) -> Step {
+        Step::in_shard(self.of(user_id)).absent(CLOSED)
+    }
+
+    /// Ends all [`step`](Self::step)s: when this returns none is made any more, and sums and listings stay as they are. 64 host calls; may be repeated. The mark is
+    /// forgotten after `ttl`, which should be no sooner than what it protects.
+    ///
+    /// # Errors
+    /// As the cache has them; some of the shards may be closed then, so repeat it.
+    pub fn close(&self, ttl: Duration) -> Result<(), Problem> {
+        for shard in self.all() {
+            // Without checks and bounds there is nothing that could stop it.
+            let _ = Step::in_shard(shard).put(CLOSED, &true, Some(ttl))?.commit()?;
+        }
+        Ok(())
     }
 
     /// The sums of counters over all shards, one for each key in their order: one host call for up to 64 keys. While the counters are
@@ -80,7 +104,7 @@ mod tests {
     fn users_are_spread_evenly_and_keep_their_shard() {
         let shards = Shards::of_thing("poll/7");
         // Fixed: these are written down in caches.
-        assert_eq!(shards.of(1001), format!("poll/7/{}", number(1001)));
+        assert_eq!([1, 1001, 1002].map(|user_id| shards.of(user_id)), ["poll/7/37", "poll/7/3", "poll/7/51"]);
         let mut counts = [0_u32; SHARDS as usize];
         for user_id in 1..=64_000 {
             counts[usize::try_from(number(user_id)).unwrap()] += 1;

@@ -16,6 +16,7 @@ const REMEMBERED: Duration = Duration::from_secs(24 * 60 * 60);
 #[derive(Debug, Clone, Default)]
 pub struct Step {
     shard: String,
+    ttl_ms: Option<u32>,
     checks: Vec<cache::Check>,
     writes: Vec<cache::Write>,
 }
@@ -55,6 +56,13 @@ impl Step {
         Self { shard: shard.into(), ..Self::default() }
     }
 
+    /// Whatever this step writes without a time to live of its own is forgotten so long after (at most 49 days).
+    #[must_use]
+    pub fn lasting(mut self, ttl: Duration) -> Self {
+        self.ttl_ms = Some(ttl_ms(ttl));
+        self
+    }
+
     /// Only if the key is not there.
     #[must_use]
     pub fn absent(self, key: impl Into<String>) -> Self {
@@ -68,7 +76,8 @@ impl Step {
         self
     }
 
-    /// Writes a value as JSON, at most 64 KiB; with `ttl` it is forgotten so long after (at most 49 days).
+    /// Writes a value as JSON, at most 64 KiB; with `ttl` it is forgotten so long after (at most 49 days), else as
+    /// [`lasting`](Self::lasting) says.
     ///
     /// # Errors
     /// If it cannot be written as JSON.
@@ -79,14 +88,24 @@ impl Step {
         ttl: Option<Duration>,
     ) -> Result<Self, Problem> {
         let value = serde_json::to_vec(value).map_err(|e| Problem::failed(format!("cache: {e}")))?;
-        self.writes.push(cache::Write::Put(cache::Put { key: key.into(), value, ttl_ms: ttl.map(ttl_ms) }));
+        let ttl_ms = ttl.map(ttl_ms).or(self.ttl_ms);
+        self.writes.push(cache::Write::Put(cache::Put { key: key.into(), value, ttl_ms }));
         Ok(self)
     }
 
     /// Adds to a counter; with `max` the step stops if it would rise above.
     #[must_use]
     pub fn add(mut self, key: impl Into<String>, delta: i64, max: Option<i64>) -> Self {
-        self.writes.push(cache::Write::Add(cache::Add { key: key.into(), delta, max, ttl_ms: None }));
+        self.writes.push(cache::Write::Add(cache::Add { key: key.into(), delta, max, ttl_ms: self.ttl_ms }));
+        self
+    }
+
+    /// Numbers the members of a ranking 1, 2, 3, … in the order in which they come; who is there keeps the number. With `max` the step
+    /// stops if there would be more. [`commit`](Self::commit) tells the number, [`cache::top`] lists the members, the last one first.
+    #[must_use]
+    pub fn enter(mut self, key: impl Into<String>, member: impl Into<String>, max: Option<u32>) -> Self {
+        let (key, member, ttl_ms) = (key.into(), member.into(), self.ttl_ms);
+        self.writes.push(cache::Write::RankEnter(cache::Entrant { key, member, max, ttl_ms }));
         self
     }
 

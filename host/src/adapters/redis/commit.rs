@@ -93,6 +93,10 @@ fn push_write(call: &mut Call, write: &Write, now_ms: u64) {
         Write::RankAdd { key, member, delta, ttl_ms } => {
             push("rank_add", key, member.as_bytes(), &delta.to_string(), *ttl_ms);
         }
+        Write::RankEnter { key, member, max, ttl_ms } => {
+            let max = max.map(|max| max.to_string()).unwrap_or_default();
+            push("rank_enter", key, member.as_bytes(), &max, *ttl_ms);
+        }
         Write::RankSet { key, member, score } => {
             push("rank_set", key, member.as_bytes(), &score.to_string(), None);
         }

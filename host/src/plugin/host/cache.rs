@@ -238,6 +238,12 @@ fn change(index: usize, write: Write) -> Result<port::Write, Error> {
             delta: score.delta,
             ttl_ms: ttl(score.ttl_ms)?,
         },
+        Write::RankEnter(entrant) => port::Write::RankEnter {
+            key: key(entrant.key)?,
+            member: member(entrant.member)?,
+            max: entrant.max,
+            ttl_ms: ttl(entrant.ttl_ms)?,
+        },
     })
 }
 

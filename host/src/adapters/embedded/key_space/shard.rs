@@ -134,6 +134,13 @@ impl ShardKeys {
                 let score = before.checked_add(*delta).ok_or(Refusal::Limit)?;
                 self.rank_set(key, member, score, expiry(now_ms, *ttl_ms), now_ms, made)
             }
+            Write::RankEnter { key, member, max, ttl_ms } => {
+                if let Some(number) = self.ranked(key, member, now_ms)? {
+                    return Ok(number);
+                }
+                let number = self.next_number(key, *max, now_ms)?;
+                self.rank_set(key, member, number, expiry(now_ms, *ttl_ms), now_ms, made)
+            }
             Write::RankSet { key, member, score } => self.rank_set(key, member, *score, NEVER, now_ms, made),
             Write::RankRemove { key, member } => self.rank_remove(key, member, now_ms, made),
         }
@@ -228,6 +235,14 @@ impl ShardKeys {
     fn ranked(&self, key: &Arc<str>, member: &str, now_ms: u64) -> Result<Option<i64>, Refusal> {
         let ranking = self.ranking(key, now_ms).map_err(|_| Refusal::WrongKind(Arc::clone(key)))?;
         Ok(ranking.and_then(|ranking| ranking.score(member)))
+    }
+
+    /// What the next member of a ranking of numbers gets.
+    fn next_number(&self, key: &Arc<str>, max: Option<u32>, now_ms: u64) -> Result<i64, Refusal> {
+        let ranking = self.ranking(key, now_ms).map_err(|_| Refusal::WrongKind(Arc::clone(key)))?;
+        let count = ranking.map_or(0, Ranking::len);
+        let is_full = max.is_some_and(|max| usize::try_from(max).is_ok_and(|max| count >= max));
+        if is_full { Err(Refusal::Limit) } else { i64::try_from(count + 1).map_err(|_| Refusal::Limit) }
     }
 
     fn rank_set<'a>(

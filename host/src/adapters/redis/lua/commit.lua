@@ -58,6 +58,15 @@ function writes.rank_add(slot, _, name, delta, expires, ttl)
   change_member(slot, 'r', name, score, expires, ttl)
   return score
 end
+function writes.rank_enter(slot, _, name, max, expires, ttl)
+  if slot.kind and slot.kind ~= 'r' then return nil, 'kind' end
+  local number = slot.kind and member(slot, name)
+  if number then return number end
+  if max ~= '' and slot.count >= tonumber(max) then return nil, 'limit' end
+  number = tostring(slot.count + 1)
+  change_member(slot, 'r', name, number, expires, ttl)
+  return number
+end
 function writes.rank_set(slot, _, name, score)
   if slot.kind and slot.kind ~= 'r' then return nil, 'kind' end
   change_member(slot, 'r', name, score, '', '')
