@@ -17,6 +17,7 @@ mod limits;
 mod observe;
 mod openapi;
 mod operations;
+mod plugin_actions;
 mod plugin_routes;
 mod plugins;
 pub mod problem;

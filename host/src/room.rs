@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 use semver::Version;
+use serde_json::Value;
 use tokio::sync::Mutex;
 
 use crate::domain::{RoomId, UserId};
@@ -129,6 +130,16 @@ impl Rooms {
     pub async fn audit(&self, room: RoomId, before: Option<i64>, limit: usize) -> Result<Vec<AuditEntry>, Error> {
         self.snapshot(room).await?;
         Ok(self.db.audit(room, before, limit).await?)
+    }
+
+    /// Writes into the room's audit what somebody did there through a plugin.
+    ///
+    /// # Errors
+    /// The database.
+    pub async fn note(&self, by: UserId, room: RoomId, action: &str, what: Value) -> Result<(), Error> {
+        let (action, at_ms) = (action.to_owned(), self.clock.now_ms());
+        let audit = AuditEntry { id: 0, room_id: room, at_ms, by, action, from: Value::Null, to: what };
+        Ok(self.db.note(&audit).await?)
     }
 
     /// Whether any room has a binding to this version.

@@ -13,7 +13,7 @@ use greenroom_manifest::{self as manifest, WhenOpen};
 
 use super::observe::Route;
 use super::problem::{INVALID_REQUEST, METHOD_NOT_ALLOWED, NOT_FOUND, Problem};
-use super::{App, Identity, body, problem, wire};
+use super::{App, Identity, body, plugin_actions, problem, wire};
 use crate::plugin::{self, ApiRequest, ApiResponse};
 use crate::room::Routed;
 
@@ -70,7 +70,15 @@ async fn call(
     let query = if parts.uri.query().is_some() { wire::query(&parts.uri)? } else { Vec::new() };
     let request = ApiRequest { route, params, query, body, idempotency_key: key, caller: identity.caller };
     let answer = match context.plugin.admit(&request) {
-        Ok(()) => app.state.registry.api(&context, request).await,
+        Ok(()) => {
+            plugin_actions::require_own_room(&identity, &context, route)?;
+            let told = plugin_actions::Told::of(&context, &request, parts.uri.path());
+            let answer = app.state.registry.api(&context, request).await;
+            if let (Some(told), Ok(Ok(_))) = (told, &answer) {
+                told.note(&app.state.rooms, identity.user()).await?;
+            }
+            answer
+        }
         Err(refused) => Ok(Err(refused)),
     };
     let skip = context.plugin.manifest.when_open == WhenOpen::Open;

@@ -55,6 +55,9 @@ impl db::Rooms for Slow {
     async fn bound(&self, plugin: &str, version: &Version) -> Result<bool, Error> {
         self.db.bound(plugin, version).await
     }
+    async fn note(&self, audit: &AuditEntry) -> Result<(), Error> {
+        self.db.note(audit).await
+    }
     async fn audit(&self, id: RoomId, before: Option<i64>, limit: usize) -> Result<Vec<AuditEntry>, Error> {
         self.db.audit(id, before, limit).await
     }

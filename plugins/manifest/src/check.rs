@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use crate::{Manifest, Scope};
+use crate::{Grant, Manifest, Scope};
 
 /// A field with a value that it may not have.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -31,6 +31,11 @@ impl Manifest {
         for (index, topic) in self.consumes.iter().enumerate() {
             if !topic.split_once('.').is_some_and(|(plugin, word)| is_word(plugin) && is_word(word)) {
                 return fault(format!("consumes[{index}]"), format!("`{topic}` must be `<plugin>.<word>`"));
+            }
+            let is_own = self.publishes.contains(topic);
+            if !is_own && !self.grants.contains(&Grant::Topics) {
+                let remedy = "is not among `publishes`; another plugin's topic needs \"topics\" in `grants`";
+                return fault(format!("consumes[{index}]"), format!("`{topic}` {remedy}"));
             }
         }
         for (index, statement) in self.remembered.iter().enumerate() {
@@ -132,5 +137,27 @@ mod tests {
         assert_eq!(fault_of("one"), fault(differs));
         let missing = "`none` is none of `statements`; add it there, or take it out here";
         assert_eq!(fault_of("none"), fault(missing));
+    }
+
+    #[test]
+    fn another_plugins_topic_needs_a_grant_and_ones_own_does_not() {
+        let fault_of = |grants: &str, topic: &str| {
+            let text = format!(
+                r#"
+                name = "shop"
+                version = "0.1.0"
+                description = "Sells."
+                grants = [{grants}]
+                publishes = ["shop.sold"]
+                consumes = ["{topic}"]
+                "#
+            );
+            let manifest: Manifest = toml::from_str(&text).unwrap();
+            manifest.check().err().map(|fault| fault.to_string())
+        };
+        assert_eq!(fault_of("", "shop.sold"), None);
+        assert_eq!(fault_of(r#""topics""#, "gift.sent"), None);
+        let fault = fault_of("", "gift.sent").unwrap();
+        assert!(fault.contains("consumes[0]") && fault.contains(r#""topics" in `grants`"#), "{fault}");
     }
 }

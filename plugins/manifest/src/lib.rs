@@ -103,6 +103,20 @@ pub struct Route {
     pub response: Option<Value>,
 }
 
+impl Route {
+    /// Whether it is for those who run rooms alone, and not for viewers.
+    #[must_use]
+    pub fn is_privileged(&self) -> bool {
+        !self.roles.is_empty() && !self.roles.contains(&Role::Viewer)
+    }
+
+    /// Whether those who run rooms change something by it, which belongs into the room's audit.
+    #[must_use]
+    pub fn is_action(&self) -> bool {
+        self.is_privileged() && self.method != Method::Get
+    }
+}
+
 /// A refusal of the plugin's own, for the interface's description.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -187,6 +201,8 @@ pub enum Grant {
     Timer,
     /// `greenroom:ledger` `pot`: accounts of the plugin's own, from which it pays.
     Pots,
+    /// Topics of other plugins among those it consumes: it sees who sent what in any room, and what is held for it.
+    Topics,
 }
 
 /// What bounds a plugin. A value above the host's own bound is refused at installation.

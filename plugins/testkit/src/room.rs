@@ -33,7 +33,9 @@ impl Room<'_> {
         self.somebody(1, Role::Operator)
     }
 
-    fn somebody(&self, user_id: i64, role: Role) -> Visitor {
+    /// Anybody.
+    #[must_use]
+    pub fn somebody(&self, user_id: i64, role: Role) -> Visitor {
         self.house.visitor(user_id, role, format!("/v1/rooms/{}/", self.room_id))
     }
 }

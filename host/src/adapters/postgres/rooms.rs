@@ -130,6 +130,14 @@ impl Rooms for Postgres {
         .await
     }
 
+    async fn note(&self, audit: &AuditEntry) -> Result<(), Error> {
+        self.within(self.settings.call_timeout, async move {
+            let mut connection = self.pool().acquire().await.map_err(error::of)?;
+            write_audit(&mut connection, audit).await
+        })
+        .await
+    }
+
     async fn audit(&self, id: RoomId, before: Option<i64>, limit: usize) -> Result<Vec<AuditEntry>, Error> {
         self.within(self.settings.call_timeout, async move {
             let rows = sqlx::query(

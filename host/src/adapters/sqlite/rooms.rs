@@ -138,6 +138,12 @@ impl Rooms for Sqlite {
         .map_err(error::of)
     }
 
+    async fn note(&self, audit: &AuditEntry) -> Result<(), Error> {
+        let mut tx = self.write().await?;
+        write_audit(&mut tx, audit).await?;
+        tx.commit().await.map_err(error::of)
+    }
+
     async fn audit(&self, id: RoomId, before: Option<i64>, limit: usize) -> Result<Vec<AuditEntry>, Error> {
         let rows = sqlx::query(
             "SELECT id, room_id, at, by_user, action, from_value, to_value FROM audit \

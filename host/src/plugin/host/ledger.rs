@@ -238,14 +238,18 @@ async fn void(state: &mut State, payer: domain::Account, event_id: &str) -> Resu
     }
 }
 
-/// Whose money a call may look at: the caller's, that of the batch's payers, of the room's streamers, of the plugin's pots.
+/// Whose money a call may look at: the caller's, that of the batch's payers on the plugin's own topics, of the room's streamers, of the
+/// plugin's pots.
 async fn readable(state: &mut State, user: UserId) -> Result<(), Error> {
     state.granted(Grant::Ledger).map_err(Error::NotGranted)?;
     let streams = state.room().is_some_and(|room| room.streamers.contains(&user));
     let concerned = match &state.call.kind {
         Kind::Starting | Kind::Told => false,
         Kind::Api(caller) => caller.user_id == user,
-        Kind::Consume(batch) => batch.iter().any(|delivery| delivery.event.payer() == Some(user)),
+        Kind::Consume(batch) => batch
+            .iter()
+            .filter(|delivery| state.profile.publishes.contains(&delivery.event.topic))
+            .any(|delivery| delivery.event.payer() == Some(user)),
     };
     if streams || concerned {
         return Ok(());

@@ -101,6 +101,9 @@ pub trait Rooms: Send + Sync {
         audit: &AuditEntry,
     ) -> Result<bool, Error>;
 
+    /// Writes an audit entry of what changed something in the room's plugins, and not in the room itself.
+    async fn note(&self, audit: &AuditEntry) -> Result<(), Error>;
+
     /// Every room with a live stream or an enabled binding, for start-up.
     async fn live(&self) -> Result<Vec<(RoomRow, Vec<BindingRow>)>, Error>;
 

@@ -1,5 +1,6 @@
 //! A plugin for tests of the SDK against a real host: a step made once in the shard of a user, the sums of all shards, a tally that is
-//! told once in a period, and a consumer that acts in the rooms of its messages.
+//! told once in a period, a close after which nothing changes, voters in the order in which they came, and a consumer that acts in the
+//! rooms of its messages.
 
 use std::time::Duration;
 
@@ -10,6 +11,10 @@ use greenroom_sdk::{
 
 /// How often the sums are told at most.
 const PERIOD: Duration = Duration::from_millis(500);
+/// How long votes are kept after the close.
+const KEPT: Duration = Duration::from_secs(60 * 60);
+/// How many may be the first in each shard.
+const FIRST_MAX: u32 = 3;
 /// Votes of one user.
 const VOTES_MAX: i64 = 1;
 const TOPIC: &str = "steps.said";
@@ -40,6 +45,10 @@ enum No {
     ForIt { option: u32 },
     #[refusal(2, 409, "no-votes-left", "{votes_max} votes are all")]
     NoneLeft { votes_max: i64 },
+    #[refusal(3, 409, "closed", "the vote is closed")]
+    Closed {},
+    #[refusal(4, 409, "too-late", "{first_max} came before")]
+    TooLate { first_max: u32 },
 }
 
 #[derive(Timer)]
@@ -61,20 +70,45 @@ fn sums(room_id: i64) -> Result<Sums, Problem> {
 #[route(POST "steps/votes")]
 fn vote(caller: Caller, room: Room<Settings>, Body(vote): Body<Vote>) -> Result<Once<Voted>, Problem> {
     let option = vote.option;
-    let made = Step::in_shard(shards(room.room_id).of(caller.user_id))
+    let made = shards(room.room_id)
+        .step(caller.user_id)
         .absent(format!("voter/{}/{option}", caller.user_id))
         .put(format!("voter/{}/{option}", caller.user_id), &Voted { option }, None)?
         .add(format!("option/{option}"), 1, None)
         .add(format!("votes/{}", caller.user_id), 1, Some(VOTES_MAX))
         .once(caller, &vote.event_id, &option, Voted { option })?;
     let once = made.map_err(|stopped| match stopped {
-        Stopped::Check(0) => No::ForIt { option }.into(),
+        Stopped::Check(0) => No::Closed {}.into(),
+        Stopped::Check(1) => No::ForIt { option }.into(),
         Stopped::Limit(2) => No::NoneLeft { votes_max: VOTES_MAX }.into(),
         other => Problem::failed(format!("{other:?}")),
     })?;
     // For a repetition, too: the first time may have ended between the step and this.
     tell_every(PERIOD, room.room_id, &Alarm::Sums {})?;
     Ok(once)
+}
+
+/// Ends voting.
+#[route(POST "steps/close", roles(streamer, operator))]
+fn close(room: Room<Settings>) -> Result<Sums, Problem> {
+    shards(room.room_id).close(KEPT)?;
+    sums(room.room_id)
+}
+
+#[answer]
+struct Place {
+    number: i64,
+}
+
+/// The caller's place among those who asked.
+#[route(POST "steps/places")]
+fn place(caller: Caller, room: Room<Settings>) -> Result<Place, Problem> {
+    let shard = format!("places/{}", room.room_id);
+    let step = Step::in_shard(shard).lasting(KEPT).enter("first", caller.user_id.to_string(), Some(FIRST_MAX));
+    match step.commit()? {
+        Ok(numbers) => Ok(Place { number: numbers.first().copied().unwrap_or_default() }),
+        Err(_) => Err(No::TooLate { first_max: FIRST_MAX }.into()),
+    }
 }
 
 /// The votes of each option.
@@ -111,7 +145,7 @@ fn tell(room: Room<Settings>, _: Alarm) -> Result<(), Problem> {
 
 greenroom_sdk::plugin! {
     config: Settings,
-    routes: [vote, votes, say],
+    routes: [vote, votes, close, place, say],
     refusals: [No],
     timers: Alarm => tell,
     consumer: hear,

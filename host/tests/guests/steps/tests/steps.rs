@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use futures::future::join_all;
 use futures::stream;
-use greenroom_testkit::House;
+use greenroom_testkit::{House, Role};
 use serde_json::{Value, json};
 
 fn vote(event_id: &str, option: u32) -> Value {
@@ -64,5 +64,53 @@ async fn a_consumer_pushes_and_tells_in_the_room_of_its_message_alone() {
     assert_eq!(seen.next("steps.heard").await, "here", "the first that is heard in this room");
     house.clock.advance(Duration::from_millis(500));
     assert_eq!(seen.next("steps.sums").await, json!({ "options": [0, 0] }));
+    house.close().await;
+}
+
+#[tokio::test]
+async fn after_the_close_nobody_votes_and_it_is_the_rooms_own_streamer_who_closes_and_is_in_its_audit() {
+    let house = House::open(&["steps"]).await;
+    let room = house.room(json!([{ "name": "steps" }])).await;
+    room.viewer(1001).post("steps/votes", vote("e", 0)).await.ok();
+    let _ = room.viewer(1001).post("steps/close", json!(null)).await.refused(403, "forbidden");
+    let _ = room.somebody(78, Role::Streamer).post("steps/close", json!(null)).await.refused(403, "forbidden");
+    let sums = json!({ "options": [1, 0] });
+    assert_eq!(room.streamer().post("steps/close", json!(null)).await.ok(), sums);
+    let voters = (1001..1201).map(|user_id| {
+        let voter = room.viewer(user_id);
+        async move { voter.post("steps/votes", vote("late", 1)).await.refused(409, "closed") }
+    });
+    stream::iter(voters).buffer_unordered(16).collect::<Vec<_>>().await;
+    assert_eq!(room.viewer(1001).post("steps/votes", vote("e", 0)).await.ok()["replayed"], true);
+    assert_eq!(room.operator().post("steps/close", json!(null)).await.ok(), sums);
+    let audit = room.operator().get("audit").await.ok();
+    let calls: Vec<_> =
+        audit["entries"].as_array().unwrap().iter().filter(|entry| entry["action"] == "plugin.called").collect();
+    assert_eq!(calls.iter().map(|entry| entry["by"].clone()).collect::<Vec<_>>(), [json!("1"), json!("77")]);
+    let path = format!("/v1/rooms/{}/steps/close", room.room_id);
+    assert_eq!(calls[1]["to"], json!({ "plugin": "steps", "method": "POST", "path": path, "body": null }));
+    house.close().await;
+}
+
+#[tokio::test]
+async fn the_first_who_come_are_numbered_once_each() {
+    let house = House::open(&["steps"]).await;
+    let room = house.room(json!([{ "name": "steps" }])).await;
+    let asks = (0..30).map(|n| {
+        let visitor = room.viewer(1001 + n % 6);
+        async move { (visitor.user_id, visitor.post("steps/places", json!(null)).await) }
+    });
+    let mut numbers = std::collections::BTreeMap::new();
+    for (user_id, answer) in stream::iter(asks).buffer_unordered(8).collect::<Vec<_>>().await {
+        if answer.status == 200 {
+            let number = answer.ok()["number"].as_i64().unwrap();
+            assert_eq!(*numbers.entry(user_id).or_insert(number), number, "user {user_id} keeps the number");
+        } else {
+            let _ = answer.refused(409, "too-late");
+        }
+    }
+    let mut given: Vec<i64> = numbers.into_values().collect();
+    given.sort_unstable();
+    assert_eq!(given, [1, 2, 3]);
     house.close().await;
 }
