@@ -411,6 +411,7 @@ async fn installation_finds_a_manifest_that_lies() {
     ];
     for (field, value, expected) in cases {
         let mut manifest = plain();
+        manifest["publishes"] = json!(["plain.sent"]);
         manifest[field] = value;
         let fault = rejected(&small("", &[], "(module)", &manifest)).await;
         assert!(fault.starts_with(expected), "{field}: {fault}");
