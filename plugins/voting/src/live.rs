@@ -5,7 +5,7 @@ use std::time::Duration;
 use greenroom_sdk::{Id, Now, Problem, Room, Step, Timer, room, stored, tell_every};
 
 use crate::config::Config;
-use crate::place::{self, Told};
+use crate::place::{self, Course, End, Told};
 use crate::poll::Poll;
 use crate::show::Shown;
 use crate::{close, recount, tally};
@@ -36,18 +36,17 @@ pub(crate) fn changed(config: &Config, room_id: i64, poll_id: Id) -> Result<(), 
 pub(crate) fn fire(room: Room<Config>, alarm: Alarm) -> Result<(), Problem> {
     let (Alarm::Tally { poll_id } | Alarm::Close { poll_id, .. } | Alarm::Recount { poll_id }) = alarm;
     // One of a poll that was not opened in the end, or that is forgotten.
-    let Some(poll) = place::course(room.room_id, poll_id)?.poll else { return Ok(()) };
+    let Course { poll: Some(poll), end, .. } = place::course(room.room_id, poll_id)? else { return Ok(()) };
     match alarm {
-        Alarm::Tally { .. } => tell(&room, poll),
-        Alarm::Close { tries, .. } => close::in_time(&room, &poll, tries),
+        Alarm::Tally { .. } => tell(&room, &poll, end.as_ref()),
+        Alarm::Close { tries, .. } => close::in_time(&room, &poll, end.as_ref(), tries),
         Alarm::Recount { .. } => recount::go_on(room.room_id, &poll).map(drop),
     }
 }
 
 /// Also writes down what it tells, so that whoever asks is told without adding up again.
-fn tell(room: &Room<Config>, poll: Poll) -> Result<(), Problem> {
-    let course = place::course(room.room_id, poll.poll_id)?;
-    if course.end.is_some_and(|end| end.result.is_some()) {
+fn tell(room: &Room<Config>, poll: &Poll, end: Option<&End>) -> Result<(), Problem> {
+    if end.is_some_and(|end| end.result.is_some()) {
         return Ok(());
     }
     let (version, tally) = tally::read(&place::shards(room.room_id, poll.poll_id), poll.options.len())?;
@@ -56,6 +55,6 @@ fn tell(room: &Room<Config>, poll: Poll) -> Result<(), Problem> {
     // Without a check nothing can stop it.
     let _ = Step::in_shard(place::room(room.room_id)).put(place::told_key(poll.poll_id), &told, Some(ttl))?.commit()?;
     let key = format!("poll/{}/tally/{version}", poll.poll_id);
-    let shown = Shown::of(&poll, None, Some(&told), now_ms);
+    let shown = Shown::of(poll, end, Some(&told), now_ms);
     room.broadcast(&key, "poll.tally", &shown.standing, room::Priority::Low)
 }

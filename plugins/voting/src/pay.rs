@@ -69,9 +69,9 @@ pub(crate) fn pay(vote: &Vote<'_>, price: Amount) -> Result<Once<Voted>, Problem
         if let Some(paid) = &found.paid {
             return go_on(vote, paid, &found.ballot);
         }
-        poll.check_time(vote.now_ms)?;
-        let weight = poll.weight(caller.role)?;
-        let after = found.ballot.reserving(poll.quota(), choices, weight)?;
+        let allowed = poll.check_time(vote.now_ms).and_then(|()| poll.weight(caller.role));
+        let reserved = allowed.and_then(|weight| Ok((weight, found.ballot.reserving(poll.quota(), choices, weight)?)));
+        let (weight, after) = reserved.map_err(|no| vote.refused(no))?;
         let cost = price.times(choices.iter().map(|votes| i64::from(votes.votes)).sum())?;
         let lines = ballot::weighed(choices, weight);
         let paid = Paid { state: Standing::Pending, choices: choices.clone(), lines, cost };

@@ -14,6 +14,7 @@ use greenroom_sdk::{
     read_json, room, settle,
 };
 
+use crate::ballot::Ballot;
 use crate::config::Config;
 use crate::live::{self, Alarm};
 use crate::pay::{self, Paid, Payload};
@@ -80,10 +81,8 @@ fn decide(message: &Message, payload: &Payload) -> Result<(Standing, Option<Paid
         if before.state != Standing::Pending {
             return Ok((before.state, Some(before)));
         }
-        let after = if is_sealed { None } else { found.ballot.counting(&before.lines) };
-        let state = if after.is_some() { Standing::Counted } else { Standing::Returned };
-        let paid = Paid { state, ..before.clone() };
-        let ballot = after.or_else(|| found.ballot.releasing(&before.lines)).unwrap_or_else(|| found.ballot.clone());
+        let (paid, ballot) = decided(&before, &found.ballot, is_sealed);
+        let state = paid.state;
         let mut step = Step::in_shard(shard.as_str()).lasting(place::kept(payload.closes_at_ms, Now::of_this_call().0));
         if state == Standing::Counted {
             step = step.absent(place::SEALED);
@@ -104,6 +103,14 @@ fn decide(message: &Message, payload: &Payload) -> Result<(Standing, Option<Paid
         }
     }
     Err(Problem::overloaded("the voter's other votes are being counted at the same time"))
+}
+
+/// A reserved vote counts unless the poll is sealed.
+fn decided(paid: &Paid, ballot: &Ballot, is_sealed: bool) -> (Paid, Ballot) {
+    let counted = if is_sealed { None } else { ballot.counting(&paid.lines) };
+    let state = if counted.is_some() { Standing::Counted } else { Standing::Returned };
+    let after = counted.or_else(|| ballot.releasing(&paid.lines)).unwrap_or_else(|| ballot.clone());
+    (Paid { state, ..paid.clone() }, after)
 }
 
 /// Its reservation was taken back while another request of the same event id held, or is forgotten: it is returned, and whoever repeats it
@@ -198,5 +205,28 @@ impl Rooms {
                 logging::log(logging::Level::Warn, "voting.closed", &problem.detail);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ballot::{Quota, Votes, weighed};
+    use crate::poll::Choice;
+
+    #[test]
+    fn a_reserved_vote_counts_or_leaves_no_trace_once_the_poll_is_sealed() {
+        let quota = Quota { choice: Choice::Single, votes_max: 3, votes_per_option_max: 3 };
+        let (first, choices) = (Votes { option: 2, votes: 1 }, vec![Votes { option: 2, votes: 2 }]);
+        let before = Ballot::default().plus(quota, &[first], 1).unwrap();
+        let reserved = before.reserving(quota, &choices, 1).unwrap();
+        let lines = weighed(&choices, 1);
+        let paid = Paid { state: Standing::Pending, choices: choices.clone(), lines, cost: Amount::new(20) };
+        let (counted, after) = decided(&paid, &reserved, false);
+        assert_eq!((counted.state, after), (Standing::Counted, before.plus(quota, &choices, 1).unwrap()));
+        let (returned, after) = decided(&paid, &reserved, true);
+        assert_eq!((returned.state, &after), (Standing::Returned, &before));
+        // A ballot that has lost the reservation cannot count it.
+        assert_eq!(decided(&paid, &before, false), (returned, before));
     }
 }

@@ -70,6 +70,17 @@ pub(crate) struct Vote<'a> {
     pub(crate) now_ms: u64,
 }
 
+impl Vote<'_> {
+    /// What to tell the voter: that a poll is closed comes before all else, and is not known here if it was closed before its time.
+    pub(crate) fn refused(&self, no: No) -> Problem {
+        match place::course(self.room.room_id, self.poll.poll_id) {
+            Ok(course) if course.end.is_some() => No::Closed.into(),
+            Ok(_) => no.into(),
+            Err(problem) => problem,
+        }
+    }
+}
+
 /// Gives votes to options besides those that the caller has given. Repeating the event id repeats the answer.
 #[route(POST "polls/{pollId}/votes", roles(viewer, streamer, operator))]
 pub(crate) fn add(
@@ -128,7 +139,7 @@ fn cast(vote: &Vote<'_>, name: &str, rule: Rule) -> Result<Once<Voted>, Problem>
             // What was answered stays answered, whatever would be said now.
             Err(no) => {
                 let known = Step::in_shard(shard).answered(*caller, event_id, &content)?;
-                return known.ok_or_else(|| no.into());
+                return known.map_or_else(|| Err(vote.refused(no)), Ok);
             }
         };
         let step = shards
