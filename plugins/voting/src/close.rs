@@ -31,7 +31,8 @@ pub(crate) fn close(
 ) -> Result<Shown, Problem> {
     let poll = place::find(room.room_id, poll_id)?;
     let course = place::course(room.room_id, poll_id)?;
-    if course.end.is_none_or(|end| end.result.is_none()) {
+    // A poll that is only remembered in memory has ended long ago.
+    if course.poll.is_some() && course.end.is_none_or(|end| end.result.is_none()) {
         Alarm::Close { poll_id, tries: 0 }.ensure(GO_ON_AFTER)?;
         let by = if poll.check_time(now_ms).is_ok() { Id::new(caller.user_id) } else { None };
         end(&room, &poll, now_ms, by, 0)?;

@@ -197,7 +197,7 @@ impl Poll {
             Role::Operator => self.weights.operator,
             Role::Service => 0,
         };
-        if weight == 0 { Err(No::NoVote) } else { Ok(weight) }
+        if weight == 0 { Err(No::Voteless) } else { Ok(weight) }
     }
 
     /// Whether votes are taken at this moment, as far as time says.

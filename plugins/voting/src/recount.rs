@@ -66,7 +66,7 @@ pub(crate) fn start(Now(now_ms): Now, room: Room<Config>, Path(poll_id): Path<Id
         // If somebody is faster, theirs is gone on with.
         let _ = Step::in_shard(shard).expect(&key, before).put(&key, &recount, Some(ttl))?.commit()?;
     }
-    let recount = go_on(room.room_id, &poll)?.ok_or(No::NoRecount { poll_id })?;
+    let recount = go_on(room.room_id, &poll)?.ok_or(No::NotRecounted { poll_id })?;
     Ok(Recounted::of(poll_id, recount, result))
 }
 
@@ -75,7 +75,7 @@ pub(crate) fn start(Now(now_ms): Now, room: Room<Config>, Path(poll_id): Path<Id
 pub(crate) fn show(room: Room<Config>, Path(poll_id): Path<Id>) -> Result<Recounted, Problem> {
     let result = result(room.room_id, poll_id)?;
     let bytes = cache::get(&place::room(room.room_id), &place::recount_key(poll_id))?;
-    let recount = place::read(bytes.as_deref())?.ok_or(No::NoRecount { poll_id })?;
+    let recount = place::read(bytes.as_deref())?.ok_or(No::NotRecounted { poll_id })?;
     Ok(Recounted::of(poll_id, recount, result))
 }
 

@@ -21,7 +21,7 @@ pub(crate) enum No {
     #[refusal(5, 409, "votes-final", "votes in this poll are final; add votes if you have any left")]
     Final,
     #[refusal(6, 403, "no-vote", "your role has no vote in this poll")]
-    NoVote,
+    Voteless,
     #[refusal(7, 403, "own-poll", "a streamer of the room has no paid vote, because its coins go to them")]
     OwnPoll,
     #[refusal(
@@ -40,5 +40,5 @@ pub(crate) enum No {
     #[refusal(12, 410, "ballots-forgotten", "the ballots of poll {poll_id} are not kept any more; its result is")]
     Forgotten { poll_id: Id },
     #[refusal(13, 404, "no-recount", "nobody has recounted poll {poll_id}; start it with POST")]
-    NoRecount { poll_id: Id },
+    NotRecounted { poll_id: Id },
 }

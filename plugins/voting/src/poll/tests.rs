@@ -70,8 +70,8 @@ fn a_role_without_weight_and_a_late_voter_have_no_vote() {
     let poll = poll(json!({ "weights": { "viewer": 1, "streamer": 0, "operator": 50 } }));
     assert_eq!(poll.weight(Role::Viewer), Ok(1));
     assert_eq!(poll.weight(Role::Operator), Ok(50));
-    assert_eq!(poll.weight(Role::Streamer), Err(No::NoVote));
-    assert_eq!(poll.weight(Role::Service), Err(No::NoVote));
+    assert_eq!(poll.weight(Role::Streamer), Err(No::Voteless));
+    assert_eq!(poll.weight(Role::Service), Err(No::Voteless));
     assert_eq!((poll.check_time(60_999), poll.check_time(61_000)), (Ok(()), Err(No::Closed)));
 }
 
