@@ -5,7 +5,7 @@ use greenroom_testkit::Role;
 
 use super::*;
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_poll_is_opened_voted_in_told_closed_in_time_and_its_result_is_the_recount() {
     let house = house().await;
     let room = room(&house, json!({})).await;
@@ -48,7 +48,7 @@ async fn a_poll_is_opened_voted_in_told_closed_in_time_and_its_result_is_the_rec
     house.close().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_restart_in_the_middle_loses_no_vote_and_the_poll_ends_all_the_same() {
     let house = house().await;
     let before = room(&house, json!({})).await;
@@ -73,7 +73,7 @@ async fn a_restart_in_the_middle_loses_no_vote_and_the_poll_ends_all_the_same() 
     house.close().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn hidden_sums_are_told_nobody_before_the_end_and_votes_can_be_changed_until_then() {
     let house = house().await;
     let room = room(&house, json!({})).await;
@@ -117,7 +117,7 @@ async fn hidden_sums_are_told_nobody_before_the_end_and_votes_can_be_changed_unt
     house.close().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn cheating_is_refused_and_counts_nothing() {
     let house = house().await;
     let (room, other) = (room(&house, json!({ "openMax": 1 })).await, super::room(&house, json!({})).await);

@@ -12,7 +12,7 @@ use super::*;
 const PLATFORM: i64 = -2;
 const STREAMER: i64 = 77;
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_paid_vote_is_paid_once_counts_once_and_its_coins_are_shared() {
     let house = house().await;
     let room = room(&house, json!({ "platformShareBps": 3_000 })).await;
@@ -53,7 +53,7 @@ async fn a_paid_vote_is_paid_once_counts_once_and_its_coins_are_shared() {
     house.close().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn what_is_paid_while_a_poll_is_closed_counts_or_is_given_back() {
     let house = house().await;
     let room = room(&house, json!({ "platformShareBps": 0 })).await;

@@ -27,7 +27,7 @@ async fn voted(viewer: &Visitor, votes: &str, number: i64) -> bool {
     first.status == 200
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn tally_recount_and_distinct_votes_are_the_same_whatever_is_repeated_raced_or_closed() {
     let house = house().await;
     let room = room(&house, json!({})).await;
