@@ -21,8 +21,8 @@ pub(crate) struct Config {
     #[default(3_000)]
     #[schemars(range(max = 10_000))]
     pub(crate) platform_share_bps: u32,
-    /// How long a poll that has ended waits for paid votes that are under way; those that come later are given back.
+    /// How long a poll that has ended waits for paid votes that are under way; those that come later are given back. 0 for not at all.
     #[default(60)]
-    #[schemars(range(min = 5, max = 600))]
+    #[schemars(range(max = 600))]
     pub(crate) counting_max_s: u32,
 }
