@@ -1,8 +1,7 @@
 //! The end of a lottery: the list is closed and its digest published, then the winners are drawn; or everything is given back.
 
 use greenroom_sdk::{
-    Amount, Now, Path, Problem, Room, Timer, answer, clocks, fair::Digest, fair::Secret,
-    room::Priority, route,
+    Amount, Now, Path, Problem, Room, Timer, answer, fair::Digest, fair::Secret, room::Priority, route,
 };
 use std::time::Duration;
 
@@ -10,6 +9,7 @@ use crate::create::not_open;
 use crate::draw::{self, Win};
 use crate::entrants;
 use crate::lottery::{self, Closing, KEPT, Lottery, Status, View, change};
+use crate::rules::Shares;
 use crate::{Alarm, No, Settings};
 
 /// Winners in one push, and those who are told of their prize one by one: what a call may push. All of them are in the lottery itself.
@@ -40,13 +40,14 @@ struct Won<'a> {
 
 /// Ends entering now, may be repeated; the draw follows after the delay that the room's configuration has.
 #[route(POST "lotteries/{lotteryId}/draw", roles(streamer, operator))]
-pub(crate) fn draw_now(
-    room: Room<Settings>,
-    Path(lottery_id): Path<String>,
-) -> Result<View, Problem> {
+pub(crate) fn draw_now(room: Room<Settings>, Path(lottery_id): Path<String>) -> Result<View, Problem> {
     let found = lottery::get(&room, &lottery_id)?;
     match found.status {
-        Status::Open => close(&room, &lottery_id)?,
+        Status::Open => {
+            // Should this call end half-way, the timer goes on.
+            Alarm::Close { lottery_id: lottery_id.clone() }.ensure_in(room.room_id, Duration::ZERO)?;
+            close(&room, &lottery_id)?;
+        }
         Status::Closed | Status::Drawn => {}
         Status::Cancelled => return Err(over(&found)),
     }
@@ -55,15 +56,14 @@ pub(crate) fn draw_now(
 
 /// Cancels a lottery that is not drawn, may be repeated: every ticket and all prizes are given back.
 #[route(POST "lotteries/{lotteryId}/cancel", roles(streamer, operator))]
-pub(crate) fn cancel(
-    room: Room<Settings>,
-    Now(now_ms): Now,
-    Path(lottery_id): Path<String>,
-) -> Result<View, Problem> {
+pub(crate) fn cancel(room: Room<Settings>, Now(now_ms): Now, Path(lottery_id): Path<String>) -> Result<View, Problem> {
     let found = lottery::get(&room, &lottery_id)?;
     if found.status == Status::Drawn {
         return Err(over(&found));
     }
+    // Should this call end half-way, the timer goes on.
+    let pay = Alarm::Pay { lottery_id: lottery_id.clone(), from: 0 };
+    pay.ensure_in(room.room_id, Duration::from_secs(2))?;
     let changed = change(room.room_id, &lottery_id, &[Status::Open, Status::Closed], |lottery| {
         lottery.status = Status::Cancelled;
     })?;
@@ -78,7 +78,7 @@ pub(crate) fn cancel(
     lottery.shards().close(KEPT)?;
     not_open(room.room_id, &lottery_id)?;
     lottery::record(room.room_id, &lottery, now_ms)?;
-    Alarm::Pay { lottery_id: lottery_id.clone(), from: 0 }.ensure_in(room.room_id, Duration::from_millis(1))?;
+    pay.ensure_in(room.room_id, Duration::ZERO)?;
     let view = lottery.view();
     room.broadcast(&format!("{lottery_id}/cancelled"), "lottery.cancelled", &view, Priority::High)?;
     Ok(view)
@@ -101,7 +101,7 @@ pub(crate) fn close(room: &Room<Settings>, lottery_id: &str) -> Result<(), Probl
         digest: draw::digest(&list),
         entrants: list.len() as u64,
         chances: list.iter().fold(0_i64, |sum, (_, chances)| sum.saturating_add(*chances)),
-        draws_at_ms: now_ms().saturating_add(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX)),
+        draws_at_ms: Now::of_this_call().0.saturating_add(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX)),
     };
     let changed = change(room.room_id, lottery_id, &[Status::Open], |lottery| {
         lottery.status = Status::Closed;
@@ -113,7 +113,7 @@ pub(crate) fn close(room: &Room<Settings>, lottery_id: &str) -> Result<(), Probl
     };
     not_open(room.room_id, lottery_id)?;
     let Some(closing) = lottery.closing.filter(|_| lottery.status == Status::Closed) else { return Ok(()) };
-    let left = closing.draws_at_ms.saturating_sub(now_ms()).max(1);
+    let left = closing.draws_at_ms.saturating_sub(Now::of_this_call().0).max(1);
     Alarm::Draw { lottery_id: lottery_id.into() }.ensure_in(room.room_id, Duration::from_millis(left))?;
     let told = Closed { lottery_id: lottery_id.into(), closing, commitment: lottery.secret().commitment() };
     room.broadcast(&format!("{lottery_id}/closed"), "lottery.closed", &told, Priority::High)
@@ -127,8 +127,8 @@ pub(crate) fn draw(room: &Room<Settings>, lottery_id: &str) -> Result<(), Proble
     };
     let lottery = if found.status == Status::Closed { drawn(room, &found, closing)? } else { Some(found) };
     let Some(lottery) = lottery else { return Ok(()) };
-    lottery::record(room.room_id, &lottery, now_ms())?;
-    Alarm::Pay { lottery_id: lottery_id.into(), from: 0 }.ensure_in(room.room_id, Duration::from_millis(1))?;
+    lottery::record(room.room_id, &lottery, Now::of_this_call().0)?;
+    Alarm::Pay { lottery_id: lottery_id.into(), from: 0 }.ensure_in(room.room_id, Duration::ZERO)?;
     tell(room, &lottery)
 }
 
@@ -144,6 +144,8 @@ fn drawn(room: &Room<Settings>, lottery: &Lottery, closing: Closing) -> Result<O
     let wins = draw::draw(lottery.secret(), &lottery.definition, &list);
     change(room.room_id, &lottery.lottery_id, &[Status::Closed], |lottery| {
         lottery.status = Status::Drawn;
+        let streamers = room.streamers.clone();
+        lottery.shares = Some(Shares { platform_bps: room.config.platform_share_bps, streamers });
         lottery.wins.clone_from(&wins);
     })
 }
@@ -160,9 +162,4 @@ fn tell(room: &Room<Settings>, lottery: &Lottery) -> Result<(), Problem> {
         room.send(win.user_id, &format!("{lottery_id}/won/{place}"), "lottery.won", &won, Priority::High)?;
     }
     Ok(())
-}
-
-fn now_ms() -> u64 {
-    let now = clocks::wall_clock::now();
-    now.seconds.saturating_mul(1_000).saturating_add(u64::from(now.nanoseconds / 1_000_000))
 }

@@ -48,7 +48,7 @@ pub(crate) fn create(
     Body(definition): Body<Definition>,
 ) -> Result<Once<Made>, Problem> {
     definition.check()?;
-    room.stream()?;
+    let asset_type = room.config.asset_type;
     let lottery_id = id_of(room.room_id, caller.user_id, &definition.event_id);
     let held = definition.fund()?;
     if open_ones(room.room_id)?.len() >= usize::try_from(room.config.open_max).unwrap_or(usize::MAX)
@@ -58,7 +58,7 @@ pub(crate) fn create(
     }
     if held == Amount::ZERO {
         let made = Made { lottery_id: lottery_id.clone(), is_open: true, held };
-        let lottery = Lottery::new(lottery_id, caller.user_id, definition.clone(), now_ms, Secret::new()?);
+        let lottery = Lottery::new(lottery_id, caller.user_id, definition.clone(), asset_type, now_ms, Secret::new()?);
         let step = step_of(&room, &lottery)?;
         let made = match step.once(caller, &definition.event_id, &("create", &definition), made)? {
             Ok(made) => made,
@@ -67,7 +67,7 @@ pub(crate) fn create(
         follow_up(&room, &made.answer.lottery_id)?;
         return Ok(made);
     }
-    let payer = ledger::Account { user_id: caller.user_id, asset_type: room.config.asset_type };
+    let payer = ledger::Account { user_id: caller.user_id, asset_type };
     let content = serde_json::to_vec(&("create", room.room_id, &definition));
     let money = Money::Prizes { lottery_id: lottery_id.clone(), definition: definition.clone() };
     let hold = ledger::HoldRequest {

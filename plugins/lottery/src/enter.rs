@@ -57,10 +57,13 @@ pub(crate) fn enter(
 }
 
 fn click(caller: Caller, now_ms: u64, room: &Room<Settings>, lottery: &Lottery, ask: &Ask) -> Result<Entered, Problem> {
-    // After the end no step is made, but one that was made keeps its answer.
-    let step = if lottery.is_open_at(now_ms) { step(lottery, caller.user_id) } else { never(lottery, caller.user_id) };
-    let content = ("enter", &lottery.lottery_id);
-    let made = step.once(caller, &ask.event_id, &content, Clicked {})?.map_err(|stopped| refusal(lottery, stopped))?;
+    let (step, content) = (step(lottery, caller.user_id), ("enter", &lottery.lottery_id));
+    let made = if lottery.is_open_at(now_ms) {
+        step.once(caller, &ask.event_id, &content, Clicked {})?
+    } else {
+        step.answered(caller, &ask.event_id, &content)?.ok_or(Stopped::Check(CLOSED))
+    };
+    let made = made.map_err(|stopped| refusal(lottery, stopped))?;
     close_if_full(room, lottery)?;
     let lottery_id = lottery.lottery_id.clone();
     Ok(Entered { lottery_id, paid: Amount::ZERO, balance: None, replayed: made.replayed })
@@ -75,7 +78,7 @@ fn buy(
     price: Amount,
 ) -> Result<Entered, Problem> {
     let lottery_id = lottery.lottery_id.clone();
-    let payer = ledger::Account { user_id: caller.user_id, asset_type: room.config.asset_type };
+    let payer = ledger::Account { user_id: caller.user_id, asset_type: lottery.asset_type };
     let content = format!("ticket|{}|{lottery_id}", room.room_id).into_bytes();
     let outcome = if lottery.is_open_at(now_ms) {
         // Bounded with the hold, so that nobody pays for a chance that they cannot have.
@@ -119,11 +122,6 @@ fn step(lottery: &Lottery, user_id: i64) -> Step {
         }))
 }
 
-/// A step that is stopped as if entering were over.
-fn never(lottery: &Lottery, user_id: i64) -> Step {
-    lottery.step(user_id).expect(ENTRANTS, Some(Vec::new()))
-}
-
 /// Enters a user for something that was consumed, such as a gift, once for each `cause`.
 pub(crate) fn take_in(
     room: &Room<Settings>,
@@ -149,7 +147,7 @@ pub(crate) fn chances_of(lottery: &Lottery, user_id: i64) -> Result<i64, Problem
 fn close_if_full(room: &Room<Settings>, lottery: &Lottery) -> Result<(), Problem> {
     let Some(max) = lottery.definition.chances_max else { return Ok(()) };
     if cache::get_counter(&lottery.shard(0), CHANCES)? >= i64::from(max) {
-        Alarm::Close { lottery_id: lottery.lottery_id.clone() }.ensure_in(room.room_id, Duration::from_millis(1))?;
+        Alarm::Close { lottery_id: lottery.lottery_id.clone() }.ensure_in(room.room_id, Duration::ZERO)?;
     }
     Ok(())
 }

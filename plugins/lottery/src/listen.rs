@@ -86,7 +86,8 @@ fn follow(message: &Message) -> Result<(), Problem> {
     match (money, room) {
         (Money::Prizes { lottery_id, definition }, Some(room)) => {
             let secret = Secret::new()?;
-            create::open(&room, &Lottery::new(lottery_id, payer, definition, message.at_ms, secret))
+            let asset_type = message.held.as_ref().map_or(0, |held| held.asset_type);
+            create::open(&room, &Lottery::new(lottery_id, payer, definition, asset_type, message.at_ms, secret))
         }
         (Money::Ticket { lottery_id }, Some(room)) => count_ticket(&room, message, &lottery_id),
         (Money::Payments { .. }, _) => Ok(()),

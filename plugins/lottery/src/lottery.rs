@@ -6,7 +6,7 @@ use greenroom_sdk::fair::{Digest, Secret};
 use greenroom_sdk::{Problem, Room, Shards, Step, answer, cache, db, read_json, stored};
 
 use crate::draw::Win;
-use crate::rules::Definition;
+use crate::rules::{Definition, Shares};
 use crate::{No, Settings};
 
 /// How long the keys of a lottery are kept: longer than it may go on.
@@ -31,12 +31,16 @@ pub(crate) struct Lottery {
     /// Who made it, and gets back what is left of the prizes.
     pub(crate) maker: i64,
     pub(crate) definition: Definition,
+    /// The currency of its prizes and tickets, whatever the configuration says later.
+    pub(crate) asset_type: u32,
     pub(crate) status: Status,
     pub(crate) opened_at_ms: u64,
     pub(crate) closes_at_ms: Option<u64>,
     secret: Secret,
     pub(crate) closing: Option<Closing>,
     pub(crate) wins: Vec<Win>,
+    /// Who gets the tickets, as it was at the draw.
+    pub(crate) shares: Option<Shares>,
     /// All that the pot had is paid.
     pub(crate) is_paid: bool,
 }
@@ -71,18 +75,27 @@ pub(crate) struct View {
 }
 
 impl Lottery {
-    pub(crate) fn new(lottery_id: String, maker: i64, definition: Definition, now_ms: u64, secret: Secret) -> Self {
+    pub(crate) fn new(
+        lottery_id: String,
+        maker: i64,
+        definition: Definition,
+        asset_type: u32,
+        now_ms: u64,
+        secret: Secret,
+    ) -> Self {
         let closes_at_ms = definition.closes_in_s.map(|s| now_ms.saturating_add(u64::from(s) * 1_000));
         Self {
             lottery_id,
             maker,
             definition,
+            asset_type,
             status: Status::Open,
             opened_at_ms: now_ms,
             closes_at_ms,
             secret,
             closing: None,
             wins: Vec::new(),
+            shares: None,
             is_paid: false,
         }
     }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::entrants;
 use crate::listen::Money;
-use crate::lottery::{self, Lottery, Status, change};
-use crate::rules::{self, Shares};
+use crate::lottery::{self, KEPT, Lottery, Status, change};
+use crate::rules;
 use crate::{Alarm, Settings, TOPIC};
 
 /// Receivers of one payment: what a posting has room for beside the pot.
@@ -18,31 +18,38 @@ const PAYMENTS: usize = 20;
 /// Pays from the given payment on. May be repeated.
 pub(crate) fn pay(room: &Room<Settings>, lottery_id: &str, from: u32) -> Result<(), Problem> {
     let Some(lottery) = lottery::find(room, lottery_id)? else { return Ok(()) };
-    let payments = payments(room, &lottery)?;
+    if matches!(lottery.status, Status::Open | Status::Closed) {
+        return Ok(());
+    }
+    let payments = payments(&lottery)?;
     let mut next = from as usize;
     for to in payments.chunks(RECEIVERS).skip(next).take(PAYMENTS) {
         let event_id = format!("{lottery_id}:pay:{next}");
-        hold(room.config.asset_type, lottery_id, event_id, to.to_vec())?;
+        hold(lottery.asset_type, lottery_id, event_id, to.to_vec())?;
         next += 1;
     }
     if next < payments.len().div_ceil(RECEIVERS) {
         let from = u32::try_from(next).unwrap_or(u32::MAX);
-        return Alarm::Pay { lottery_id: lottery_id.into(), from }.set_in(room.room_id, Duration::from_millis(1));
+        return Alarm::Pay { lottery_id: lottery_id.into(), from }.set_in(room.room_id, Duration::ZERO);
     }
     change(room.room_id, lottery_id, &[Status::Drawn, Status::Cancelled], |lottery| lottery.is_paid = true)?;
     Ok(())
 }
 
 /// To whom how much, in a fixed order.
-fn payments(room: &Room<Settings>, lottery: &Lottery) -> Result<Vec<(i64, i64)>, Problem> {
+fn payments(lottery: &Lottery) -> Result<Vec<(i64, i64)>, Problem> {
     let (definition, maker) = (&lottery.definition, lottery.maker);
     let payments = match lottery.status {
         Status::Open | Status::Closed => return Ok(Vec::new()),
-        Status::Cancelled => rules::refunds(definition, maker, &entrants::all(lottery)?)?,
+        Status::Cancelled => {
+            // Only now the list does not change any more; it may be closed already.
+            lottery.shards().close(KEPT)?;
+            rules::refunds(definition, maker, &entrants::all(lottery)?)?
+        }
         Status::Drawn => {
-            let chances = lottery.closing.map_or(0, |closing| closing.chances);
-            let shares = Shares { platform_bps: room.config.platform_share_bps, streamers: &room.streamers };
-            rules::payments(definition, maker, &lottery.wins, chances, &shares)?
+            let missing = || Problem::failed(format!("lottery {} was drawn without its list", lottery.lottery_id));
+            let (closing, shares) = lottery.closing.zip(lottery.shares.as_ref()).ok_or_else(missing)?;
+            rules::payments(definition, maker, &lottery.wins, closing.chances, shares)?
         }
     };
     Ok(payments.into_iter().map(|(user_id, amount)| (user_id, amount.get())).collect())

@@ -157,9 +157,10 @@ impl Definition {
 }
 
 /// How the tickets' money is shared.
-pub(crate) struct Shares<'a> {
+#[stored]
+pub(crate) struct Shares {
     pub(crate) platform_bps: u32,
-    pub(crate) streamers: &'a [i64],
+    pub(crate) streamers: Vec<i64>,
 }
 
 /// Who gets how much of the pot, all of it: winners their prizes, streamers and platform the tickets, the maker what is left of the
@@ -169,7 +170,7 @@ pub(crate) fn payments(
     maker: i64,
     wins: &[Win],
     chances: i64,
-    shares: &Shares<'_>,
+    shares: &Shares,
 ) -> Result<BTreeMap<i64, Amount>, Problem> {
     let mut payments = Payments::default();
     let mut left = definition.fund()?;
@@ -182,7 +183,7 @@ pub(crate) fn payments(
     let (to_platform, to_streamers) = definition.price().times(chances)?.split_bps(shares.platform_bps)?;
     let count = i64::try_from(shares.streamers.len()).unwrap_or(i64::MAX).max(1);
     let each = Amount::new(to_streamers.get() / count);
-    for streamer in shares.streamers {
+    for streamer in &shares.streamers {
         payments.add(*streamer, each)?;
     }
     let paid = each.times(i64::try_from(shares.streamers.len()).unwrap_or(0))?;

@@ -41,7 +41,7 @@ proptest! {
         let pot = definition.fund().unwrap().get() + price * chances;
         // A streamer may be the maker, and may have won.
         let streamers: Vec<i64> = (1_001..).take(streamers).collect();
-        let shares = Shares { platform_bps: bps, streamers: &streamers };
+        let shares = Shares { platform_bps: bps, streamers };
         let paid = payments(&definition, 1_001, &wins, chances, &shares).unwrap();
         prop_assert_eq!(sum(&paid), pot);
         prop_assert!(paid.values().all(|amount| amount.get() > 0));
