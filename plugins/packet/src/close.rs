@@ -70,7 +70,8 @@ fn page(room: &Room<Settings>, packet: &Packet, after: u32) -> Result<(), Proble
 /// Gives back what nobody has grabbed, and says what has become of the packet.
 fn end(room: &Room<Settings>, packet: &Packet, grabbed: u32) -> Result<(), Problem> {
     let (closed_at_ms, best) = (packet.close()?, packet.best(grabbed)?);
-    let outcome = Outcome { closed_at_ms, grabbed, returned: give_back(&packet.sealed)?, best, secret: packet.sealed.secret };
+    let outcome =
+        Outcome { closed_at_ms, grabbed, returned: give_back(&packet.sealed)?, best, secret: packet.sealed.secret };
     table::close(&packet.definition().packet_id, &outcome)?;
     packet.end(&outcome)?;
     tell(room, packet.definition(), outcome)

@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use greenroom_sdk::room::Priority;
-use greenroom_sdk::{
-    Amount, Caller, Id, Now, Path, Problem, Room, Timer, answer, ledger, logging, route, tell_every,
-};
+use greenroom_sdk::{Amount, Caller, Id, Now, Path, Problem, Room, Timer, answer, ledger, logging, route, tell_every};
 
 use crate::Alarm;
 use crate::definition::{Definition, PacketId};
@@ -25,7 +23,7 @@ pub(crate) struct Grabbed {
     number: u32,
     asset_type: u32,
     amount: Amount,
-    /// True if the caller had this share before.
+    /// True if it was paid before.
     replayed: bool,
 }
 
@@ -78,7 +76,14 @@ fn number(packet: &Packet, settings: &Settings, caller: Caller, now_ms: u64) -> 
             Entered::Closed => No::Closed,
         },
     };
-    packet.entered(caller.user_id)?.ok_or_else(|| refusal.into())
+    match packet.entered(caller.user_id)? {
+        Some(number) => Ok(number),
+        // The last share closes the packet; who comes then is too late for a share, not for the time.
+        None if refusal == No::Closed && packet.grabbed()? == definition.shares => {
+            Err(No::Empty { shares: definition.shares }.into())
+        }
+        None => Err(refusal.into()),
+    }
 }
 
 /// Tells the room soon; the last share ends the packet at once.

@@ -27,7 +27,6 @@ mod table;
 use greenroom_sdk::{Problem, Room, Timer, stored};
 
 use crate::definition::PacketId;
-use crate::refusal::No;
 use crate::rules::Settings;
 
 /// What happens to a packet in time.
@@ -59,8 +58,8 @@ fn fire(room: Room<Settings>, alarm: Alarm) -> Result<(), Problem> {
 
 greenroom_sdk::plugin! {
     config: Settings,
-    routes: [fund::fund, grab::grab, close::close_early, show::packet, show::packets, show::grabs],
-    refusals: [No],
+    routes: [fund::fund, grab::grab, close::close_early, show::one, show::list, show::grabs],
+    refusals: [refusal::No],
     timers: Alarm => fire,
     consumer: money::settle,
 }

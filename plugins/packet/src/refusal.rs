@@ -22,10 +22,25 @@ pub(crate) enum No {
     Shares { shares_max: u32 },
     #[refusal(9, 400, "amount-out-of-range", "a packet in this room is from {amount_min} to {amount_max}")]
     Amount { amount_min: Amount, amount_max: Amount },
-    #[refusal(10, 400, "amount-too-small", "each share is 1 or more; give at least as much as there are shares, {shares}")]
+    #[refusal(
+        10,
+        400,
+        "amount-too-small",
+        "each share is 1 or more; give at least as much as there are shares, {shares}"
+    )]
     Small { shares: u32 },
-    #[refusal(11, 400, "not-divisible", "equal shares need an amount that is a multiple of {shares}; random ones take any")]
+    #[refusal(
+        11,
+        400,
+        "not-divisible",
+        "equal shares need an amount that is a multiple of {shares}; random ones take any"
+    )]
     Unequal { shares: u32 },
-    #[refusal(12, 400, "times-out-of-range", "`opensInMs` is at most {opens_in_ms_max}, `lastsMs` from 1000 to {lasts_ms_max}")]
+    #[refusal(
+        12,
+        400,
+        "times-out-of-range",
+        "`opensInMs` is at most {opens_in_ms_max}, `lastsMs` from 1000 to {lasts_ms_max}"
+    )]
     Times { opens_in_ms_max: u64, lasts_ms_max: u64 },
 }

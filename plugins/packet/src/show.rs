@@ -66,11 +66,7 @@ pub(crate) struct Before {
 
 /// Shows a packet; after the close with its outcome and the secret from which everybody can compute the shares.
 #[route(GET "packets/{packetId}")]
-pub(crate) fn packet(
-    Now(now_ms): Now,
-    room: Room<Settings>,
-    Path(packet_id): Path<PacketId>,
-) -> Result<Shown, Problem> {
+pub(crate) fn one(Now(now_ms): Now, room: Room<Settings>, Path(packet_id): Path<PacketId>) -> Result<Shown, Problem> {
     let Some(packet) = packet::read_again(&packet_id)? else {
         let row = table::find(&packet_id)?.filter(|row| row.definition.room_id.get() == room.room_id);
         return Ok(shown(row.ok_or(No::NotFound)?, now_ms));
@@ -86,7 +82,7 @@ pub(crate) fn packet(
 
 /// Lists the room's packets, the last one first.
 #[route(GET "packets")]
-pub(crate) fn packets(
+pub(crate) fn list(
     Now(now_ms): Now,
     room: Room<Settings>,
     Query(part): Query<PacketsPart>,
