@@ -76,7 +76,10 @@ pub(crate) fn fund(
     }
     let funding = ask.funding(caller, room.room_id, lasts_ms)?;
     let caps = cap(room.room_id, now_ms, room.config.per_minute_cap);
-    let outcome = money::fund(&ask.event_id, content, funding, caps)?;
+    let outcome = money::fund(&ask.event_id, content, funding, caps).map_err(|error| match error {
+        ledger::Error::LimitReached(_) => too_often(now_ms),
+        other => other.into(),
+    })?;
     Ok(ask.given(caller, &outcome))
 }
 
@@ -85,6 +88,12 @@ fn cap(room_id: i64, now_ms: u64, per_minute: u32) -> Vec<ledger::Counter> {
     let key = format!("minute/{room_id}/{}", now_ms / MINUTE_MS);
     let counter = ledger::Counter { key, delta: 1, max: Some(i64::from(per_minute)), ttl_ms: 60_000 };
     if per_minute == 0 { Vec::new() } else { vec![counter] }
+}
+
+fn too_often(now_ms: u64) -> Problem {
+    let left_ms = MINUTE_MS - now_ms % MINUTE_MS;
+    let left_ms = u32::try_from(left_ms).unwrap_or(u32::MAX);
+    Problem::rate_limited("too many packets in this minute; give the next one later", left_ms)
 }
 
 impl Ask {

@@ -52,12 +52,11 @@ pub(crate) fn fund(
     content: Vec<u8>,
     funding: Funding,
     counters: Vec<ledger::Counter>,
-) -> Result<ledger::HoldOutcome, Problem> {
-    let (payer, amount) = (funding.from_user_id.get(), funding.amount);
+) -> Result<ledger::HoldOutcome, ledger::Error> {
+    let (event_id, topic) = (event_id.into(), TOPIC.into());
+    let (payer, amount) = (gold(funding.from_user_id.get()), funding.amount.get());
     let payload = payload(&Payload::Fund(funding))?;
-    let topic = TOPIC.into();
-    let (event_id, payer, amount) = (event_id.into(), gold(payer), amount.get());
-    Ok(ledger::hold(&ledger::HoldRequest { event_id, payer, amount, content, topic, payload, counters })?)
+    ledger::hold(&ledger::HoldRequest { event_id, payer, amount, content, topic, payload, counters })
 }
 
 /// Pays a share to the one with its number, once.
@@ -109,7 +108,7 @@ fn pay(
     amount: Amount,
     what: &Payload,
 ) -> Result<ledger::HoldOutcome, ledger::Error> {
-    let payload = payload(what).map_err(|problem| ledger::Error::Other(problem.detail))?;
+    let payload = payload(what)?;
     ledger::hold(&ledger::HoldRequest {
         event_id,
         payer: gold(pot),
@@ -121,8 +120,8 @@ fn pay(
     })
 }
 
-fn payload(what: &Payload) -> Result<Vec<u8>, Problem> {
-    serde_json::to_vec(what).map_err(|e| Problem::failed(format!("payload: {e}")))
+fn payload(what: &Payload) -> Result<Vec<u8>, ledger::Error> {
+    serde_json::to_vec(what).map_err(|e| ledger::Error::Other(format!("payload: {e}")))
 }
 
 /// The consumer: writes the books, and opens the packets whose sums are in them.
