@@ -1,7 +1,8 @@
 //! A packet in the cache: all of it is in one shard, so a grab is one atomic step, and the close ends all of them at once.
 //!
-//! Keys of the shard: `sealed`, the [`Sealed`] packet, written once; `grabs`, the ranking that numbers who came; `closed`, the mark after which
-//! nobody comes any more; `outcome`, once all is paid. They vanish a week after the close; what is to be known later is in `table`.
+//! Keys of the shard: `sealed`, the [`Sealed`] packet, written once, and with it `open`, without which nobody comes; `grabs`, the ranking that numbers
+//! who came; `closed`, which takes the place of `open`; `outcome`, once all is paid. They vanish a week after the close; what is to be known
+//! later is in `table`. An instance may remember a packet that the cache has lost: without `open` it numbers nobody anew.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use crate::refusal::No;
 use crate::shares;
 
 const SEALED: &str = "sealed";
+const OPEN: &str = "open";
 const GRABS: &str = "grabs";
 const CLOSED: &str = "closed";
 const OUTCOME: &str = "outcome";
@@ -89,9 +91,9 @@ pub(crate) fn of_room(packet_id: &PacketId, room_id: i64) -> Result<Rc<Packet>, 
 /// Seals a packet unless one of its id is sealed.
 pub(crate) fn seal(sealed: &Sealed) -> Result<(), Problem> {
     let Definition { packet_id, .. } = &sealed.definition;
-    let step = Step::in_shard(shard(packet_id)).absent(SEALED);
+    let step = Step::in_shard(shard(packet_id)).lasting(lifetime(&sealed.definition)).absent(SEALED);
     // Whoever was first has sealed it, and the caller reads that one.
-    let _ = step.put(SEALED, sealed, Some(lifetime(&sealed.definition)))?.commit()?;
+    let _ = step.put(SEALED, sealed, None)?.put(OPEN, &true, None)?.commit()?;
     Ok(())
 }
 
@@ -131,7 +133,8 @@ impl Packet {
 
     /// Numbers somebody: one atomic step, that is stopped once the packet is closed.
     pub(crate) fn enter(&self, user_id: i64) -> Result<Entered, Problem> {
-        let step = Step::in_shard(shard(self.packet_id())).absent(CLOSED).lasting(lifetime(self.definition()));
+        let step = Step::in_shard(shard(self.packet_id())).lasting(lifetime(self.definition()));
+        let step = step.expect(OPEN, Some(b"true".to_vec()));
         let made = step.enter(GRABS, user_id.to_string(), Some(self.definition().shares)).commit()?;
         match made {
             Ok(numbers) => Ok(Entered::Number(number(numbers.first().copied())?)),
@@ -182,7 +185,8 @@ impl Packet {
     pub(crate) fn close(&self) -> Result<u64, Problem> {
         let closed = Closed { at_ms: now_ms() };
         let step = Step::in_shard(shard(self.packet_id())).absent(CLOSED);
-        match step.put(CLOSED, &closed, Some(lifetime(self.definition())))?.commit()? {
+        let step = step.put(CLOSED, &closed, Some(lifetime(self.definition())))?;
+        match step.write(cache::Write::Delete(OPEN.into())).commit()? {
             Ok(_) => Ok(closed.at_ms),
             Err(_) => Ok(self.closed_at_ms()?.unwrap_or(closed.at_ms)),
         }

@@ -1,7 +1,10 @@
 //! What everybody may see: packets, and who has which share. The secret is there once the packet has its outcome, and never before.
 
-use greenroom_sdk::{Cursor, Now, Page, Path, Problem, Query, Room, answer, request, route, stored};
+use std::time::Duration;
 
+use greenroom_sdk::{Cursor, Now, Page, Path, Problem, Query, Room, Timer, answer, request, route, stored};
+
+use crate::Alarm;
 use crate::definition::{Definition, Outcome, PacketId, Share};
 use crate::packet;
 use crate::refusal::No;
@@ -11,6 +14,8 @@ use crate::table::{self, Row};
 /// Entries of a page, if nothing is said and at most.
 const PAGE: u32 = 20;
 const PAGE_MAX: u32 = 100;
+/// A close needs seconds; what has none so long after its time has lost its timer, or will not mind another one.
+const OVERDUE_MS: u64 = 60_000;
 
 /// Where a packet is in its life.
 #[answer]
@@ -69,7 +74,11 @@ pub(crate) struct Before {
 pub(crate) fn one(Now(now_ms): Now, room: Room<Settings>, Path(packet_id): Path<PacketId>) -> Result<Shown, Problem> {
     let Some(packet) = packet::read_again(&packet_id)? else {
         let row = table::find(&packet_id)?.filter(|row| row.definition.room_id.get() == room.room_id);
-        return Ok(shown(row.ok_or(No::NotFound)?, now_ms));
+        let row = row.ok_or(No::NotFound)?;
+        if row.outcome.is_none() {
+            end(&row)?;
+        }
+        return Ok(shown(row, now_ms));
     };
     if packet.definition().room_id.get() != room.room_id {
         return Err(No::NotFound.into());
@@ -93,6 +102,9 @@ pub(crate) fn list(
     let mut rows = table::packets(room.room_id, (before.opens_at_ms, &before.packet_id), limit.saturating_add(1))?;
     let has_more = rows.len() > limit as usize;
     rows.truncate(limit as usize);
+    for overdue in rows.iter().filter(|row| is_overdue(row, now_ms)) {
+        end(overdue)?;
+    }
     let last = rows.last().filter(|_| has_more).map(|row| &row.definition);
     let next_cursor = last.map(|definition| {
         Cursor(Before { opens_at_ms: definition.opens_at_ms, packet_id: definition.packet_id.to_string() })
@@ -130,6 +142,16 @@ fn checked(limit: Option<u32>) -> Result<u32, Problem> {
     let limit = limit.unwrap_or(PAGE);
     let fault = || Problem::invalid(format!("query: `limit` is {limit}; it may be 1 to {PAGE_MAX}"));
     (1..=PAGE_MAX).contains(&limit).then_some(limit).ok_or_else(fault)
+}
+
+/// Whether it should have its outcome long since. A cache that was lost has lost the timers, too.
+fn is_overdue(row: &Row, now_ms: u64) -> bool {
+    row.outcome.is_none() && now_ms >= row.definition.closes_at_ms.saturating_add(OVERDUE_MS)
+}
+
+/// Has a packet closed whose close was lost: whoever looks at it sees to it that the rest goes back.
+fn end(row: &Row) -> Result<(), Problem> {
+    Alarm::Close { packet_id: row.definition.packet_id.clone() }.ensure(Duration::ZERO)
 }
 
 fn shown(row: Row, now_ms: u64) -> Shown {
