@@ -145,8 +145,7 @@ impl Step {
     where
         T: Serialize + DeserializeOwned,
     {
-        let key = format!("once/{}/{event_id}", caller.user_id);
-        let content = fingerprint(content)?;
+        let (key, content) = (once_key(caller, event_id), fingerprint(content)?);
         if let Some(known) = remembered(&self.shard, &key, &content)? {
             return Ok(Ok(known));
         }
@@ -161,6 +160,24 @@ impl Step {
             Err(stopped) => Ok(Err(stopped)),
         }
     }
+
+    /// What [`once`](Self::once) answered to this event id in this shard, or none; nothing is done. To be asked before a request is refused
+    /// for a reason that may not have been there the first time, such as a close.
+    ///
+    /// # Errors
+    /// As [`once`](Self::once) has them.
+    pub fn answered<T: DeserializeOwned>(
+        &self,
+        caller: Caller,
+        event_id: &EventId,
+        content: &impl Serialize,
+    ) -> Result<Option<Once<T>>, Problem> {
+        remembered(&self.shard, &once_key(caller, event_id), &fingerprint(content)?)
+    }
+}
+
+fn once_key(caller: Caller, event_id: &EventId) -> String {
+    format!("once/{}/{event_id}", caller.user_id)
 }
 
 fn remembered<T: DeserializeOwned>(shard: &str, key: &str, content: &str) -> Result<Option<Once<T>>, Problem> {
