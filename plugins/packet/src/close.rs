@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use greenroom_sdk::room::Priority;
-use greenroom_sdk::{Amount, Id, Path, Problem, Room, Timer, answer, ledger, route};
+use greenroom_sdk::{Amount, Id, Now, Path, Problem, Room, Timer, answer, ledger, route};
 
 use crate::Alarm;
 use crate::definition::{Definition, Outcome, PacketId, Sealed};
@@ -92,7 +92,7 @@ fn salvage(room: &Room<Settings>, packet_id: &PacketId) -> Result<(), Problem> {
     let returned = give_back(&packet.sealed)?;
     let grabbed = packet.grabbed_of(returned);
     let secret = packet.sealed.secret;
-    let outcome = Outcome { closed_at_ms: packet::now_ms(), grabbed, returned, best: None, secret };
+    let outcome = Outcome { closed_at_ms: Now::of_this_call().0, grabbed, returned, best: None, secret };
     table::close(packet_id, &outcome)?;
     tell(room, packet.definition(), outcome)
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use greenroom_sdk::fair::Secret;
 use greenroom_sdk::room::Priority;
-use greenroom_sdk::{Problem, Room, Timer};
+use greenroom_sdk::{Now, Problem, Room, Timer};
 
 use crate::Alarm;
 use crate::definition::{Definition, PacketId, Sealed};
@@ -28,7 +28,7 @@ pub(crate) fn open(funding: &Funding) -> Result<(), Problem> {
         return Alarm::Close { packet_id: packet_id.clone() }.ensure_in(room.room_id, Duration::ZERO);
     };
     let Definition { opens_at_ms, closes_at_ms, .. } = *packet.definition();
-    let left = |until_ms: u64| Duration::from_millis(until_ms.saturating_sub(packet::now_ms()));
+    let left = |until_ms: u64| Duration::from_millis(until_ms.saturating_sub(Now::of_this_call().0));
     Alarm::Close { packet_id: packet_id.clone() }.ensure_in(room.room_id, left(closes_at_ms))?;
     if left(opens_at_ms).is_zero() {
         table::open(&packet.sealed)?;
@@ -64,7 +64,7 @@ fn sealed(funding: &Funding) -> Result<Option<std::rc::Rc<Packet>>, Problem> {
     if table::is_known(packet_id)? {
         return Ok(None);
     }
-    packet::seal(&fresh(funding, packet::now_ms())?)?;
+    packet::seal(&fresh(funding, Now::of_this_call().0)?)?;
     let found = packet::find(packet_id)?;
     found.map(Some).ok_or_else(|| Problem::unavailable(format!("packet {packet_id} is not in the cache yet")))
 }

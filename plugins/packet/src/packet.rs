@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use greenroom_sdk::{Amount, Id, Problem, Step, Stopped, cache, clocks, read_json, stored};
+use greenroom_sdk::{Amount, Id, Now, Problem, Step, Stopped, cache, read_json, stored};
 
 use crate::definition::{Definition, Outcome, PacketId, Sealed, Share};
 use crate::refusal::No;
@@ -183,7 +183,7 @@ impl Packet {
 
     /// Ends all grabs: when this returns none is made any more. Gives when they were ended, now or before.
     pub(crate) fn close(&self) -> Result<u64, Problem> {
-        let closed = Closed { at_ms: now_ms() };
+        let closed = Closed { at_ms: Now::of_this_call().0 };
         let step = Step::in_shard(shard(self.packet_id())).absent(CLOSED);
         let step = step.put(CLOSED, &closed, Some(lifetime(self.definition())))?;
         match step.write(cache::Write::Delete(OPEN.into())).commit()? {
@@ -211,19 +211,13 @@ impl Packet {
     }
 }
 
-/// The host's clock now, for calls that are no requests.
-pub(crate) fn now_ms() -> u64 {
-    let now = clocks::wall_clock::now();
-    now.seconds.saturating_mul(1_000).saturating_add(u64::from(now.nanoseconds / 1_000_000))
-}
-
 fn shard(packet_id: &PacketId) -> String {
     format!("packet/{packet_id}")
 }
 
 /// From now until well after the close, whenever in a packet's life it is asked for.
 fn lifetime(definition: &Definition) -> Duration {
-    Duration::from_millis(definition.closes_at_ms.saturating_sub(now_ms())) + KEPT
+    Duration::from_millis(definition.closes_at_ms.saturating_sub(Now::of_this_call().0)) + KEPT
 }
 
 fn number(score: Option<i64>) -> Result<u32, Problem> {
