@@ -33,7 +33,11 @@ pub(crate) fn close_early(room: Room<Settings>, Path(packet_id): Path<PacketId>)
 pub(crate) fn close(room: &Room<Settings>, packet_id: &PacketId) -> Result<(), Problem> {
     let Some(packet) = packet::read_again(packet_id)? else { return salvage(room, packet_id) };
     packet.close()?;
-    if packet.outcome()?.is_some() { Ok(()) } else { page(room, &packet, 0) }
+    match packet.outcome()? {
+        // A crash may have come before the push; within the room's history it is shown once.
+        Some(outcome) => tell(room, packet.definition(), outcome),
+        None => page(room, &packet, 0),
+    }
 }
 
 /// Goes on to pay, after so many of those who came.
@@ -51,15 +55,16 @@ pub(crate) fn pay(room: &Room<Settings>, packet_id: &PacketId, after: u32) -> Re
 fn page(room: &Room<Settings>, packet: &Packet, after: u32) -> Result<(), Problem> {
     let packet_id = &packet.definition().packet_id;
     let grabbed = packet.grabbed()?;
-    let grabs = packet.grabs(grabbed.saturating_sub(after), PAGE)?;
-    for grab in &grabs {
+    let mut paid = Vec::new();
+    for grab in packet.grabs(grabbed.saturating_sub(after), PAGE)? {
         match money::share(packet_id, packet.sealed.pot, grab.number, grab.user_id, grab.amount) {
-            // Reused: a failure of the cache gave the number twice. It is paid, to whom it was first given.
-            Ok(_) | Err(ledger::Error::EventIdReused) => {}
+            Ok(_) => paid.push(grab),
+            // A failure of the cache gave the number twice, and it was paid to whom it was given first.
+            Err(ledger::Error::EventIdReused) => {}
             Err(error) => return Err(error.into()),
         }
     }
-    table::put_grabs(packet_id, &grabs)?;
+    table::put_grabs(packet_id, &paid)?;
     let after = after.saturating_add(PAGE);
     if after < grabbed {
         return Alarm::Pay { packet_id: packet_id.clone(), after }.set(Duration::ZERO);

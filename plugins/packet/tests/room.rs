@@ -288,6 +288,14 @@ async fn nobody_grabs_before_the_opening_after_the_close_or_below_the_level() {
     let _ = room.viewer(1003).post(&grabs(&packet_id), json!(null)).await.refused(409, "packet-closed");
     assert_eq!(proven(&bert, &packet_id).await["outcome"]["returned"], "90");
 
+    // By hand before it opens, too: then it never does.
+    let counted = with(ask("equal", 100, 10), json!({ "opensInMs": 10_000 }));
+    let packet_id = given(&streamer, counted, "packet.announced").await;
+    room.operator().post(&format!("packets/{packet_id}/close"), json!(null)).await.ok();
+    assert_eq!(proven(&bert, &packet_id).await["outcome"]["returned"], "100");
+    house.clock.advance(Duration::from_millis(10_000));
+    let _ = bert.post(&grabs(&packet_id), json!(null)).await.refused(409, "packet-closed");
+
     // The token says level 1.
     let packet_id = given(&streamer, with(ask("equal", 100, 1), json!({ "minLevel": 2 })), "packet.opened").await;
     let _ = bert.post(&grabs(&packet_id), json!(null)).await.refused(403, "level-too-low");

@@ -34,7 +34,7 @@ fn random_of(amount: i64, shares: u32, seed: u64) -> Vec<i64> {
     of(&packet(Kind::Random, amount, shares, &secret), &secret).into_iter().map(Amount::get).collect()
 }
 
-/// A packet of `examples/fair`, whose shares another program computed from the description alone.
+/// A packet of `known.json`, whose shares another program computed from the description alone.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Known {
@@ -54,7 +54,7 @@ struct Revealed {
 
 #[test]
 fn shares_are_those_that_another_program_computed() {
-    let known: Vec<Known> = read_json(include_bytes!("../../../../examples/fair/packet-shares.json")).unwrap();
+    let known: Vec<Known> = read_json(include_bytes!("known.json")).unwrap();
     assert!(known.len() >= 10);
     for Known { packet_id, kind, amount, shares, commitment, outcome, expected } in known {
         let definition = Definition { packet_id, ..packet(kind, amount.get(), shares, &outcome.secret) };

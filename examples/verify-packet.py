@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Computes the shares of a closed red packet from what is public, with Python's standard library alone.
+"""Computes the shares of a closed red packet from what everybody can read, and says whether they are the right ones.
 
-    curl -s $URL/v1/rooms/1/packets/$ID | examples/fair/packet.py
-    examples/fair/packet.py packet.json grabs.json     what the two routes answered, each in a file
-    examples/fair/packet.py --check                    tries itself on the packets of packet-shares.json
+    curl -s $URL/v1/rooms/1/packets/$ID | verify-packet.py
+    verify-packet.py packet.json grabs.json                  # what the two routes answered
+    verify-packet.py --check plugins/packet/src/shares/known.json
 
-Prints what is wrong and ends with 1, or prints the shares. What is computed is described in plugins/packet/README.md.
+Prints the shares, or what is wrong and ends with 1. It needs nothing but Python 3.8 or newer. How the sum is divided is written in
+plugins/packet/README.md; the last form tries it on packets whose shares another program has computed.
 """
 import hashlib, hmac, json, pathlib, sys
 
@@ -54,8 +55,8 @@ def verify(packet, grabs):
 
 
 def main(files):
-    if files == ["--check"]:
-        known = json.loads(pathlib.Path(__file__).with_name("packet-shares.json").read_text())
+    if files[:1] == ["--check"]:
+        known = json.loads(pathlib.Path(files[1]).read_text())
         for packet in known:
             if verify(packet, []) != ([int(share) for share in packet["expected"]], []):
                 sys.exit(f"packet {packet['packetId']} is computed in another way")
