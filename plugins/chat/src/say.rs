@@ -1,0 +1,158 @@
+//! Saying something: the way of a message, as `main` tells it.
+
+use std::time::Duration;
+
+use greenroom_sdk::room::Priority;
+use greenroom_sdk::serde::de::DeserializeOwned;
+use greenroom_sdk::serde_json;
+use greenroom_sdk::{
+    Body, Caller, Contexts, EventId, Now, Once, Problem, Request, Room, Step, cache, mq, read_json, request, route,
+};
+
+use crate::history::{self, Said};
+use crate::pace::{Pace, Wait};
+use crate::refusal::No;
+use crate::restriction::Restriction;
+use crate::settings::{Found, Settings, TEXT_LEN_MAX};
+use crate::words::Words;
+use crate::{TOPIC, TRIES, is_moderator, moderation, text, users};
+
+/// A repetition is known for so long. Clients repeat within seconds, and a busy room says a lot in a day.
+const REMEMBERED: Duration = Duration::from_secs(15 * 60);
+
+thread_local! {
+    /// The word lists of the rooms that this instance serves.
+    static WORDS: Contexts<Words> = const { Contexts::new() };
+}
+
+#[request]
+pub(crate) struct Saying {
+    event_id: EventId,
+    /// What is said: one line, without blanks around it.
+    #[schemars(length(min = 1, max = TEXT_LEN_MAX))]
+    text: String,
+}
+
+/// Says something to everybody in the room.
+#[route(POST "chat/messages", roles(viewer, streamer, operator))]
+pub(crate) fn say(
+    caller: Caller,
+    Now(now_ms): Now,
+    room: Room<Settings>,
+    request: &Request,
+    Body(saying): Body<Saying>,
+) -> Result<Once<Said>, Problem> {
+    let Saying { event_id, text } = saying;
+    request.check_idempotency_key(&event_id)?;
+    let writer = Writer { caller, shard: users(room.room_id).of(caller.user_id), event_id };
+    let once = match Once::find(&writer.shard, caller, &writer.event_id, &text)? {
+        Some(known) => known,
+        None => {
+            let shown = shown(&text, request.context, &room.config)?;
+            writer.say(&text, &shown, now_ms, &room)?
+        }
+    };
+    writer.tell(&once, &room)?;
+    Ok(once)
+}
+
+/// The text as everybody will see it.
+fn shown(text: &str, context: u64, settings: &Settings) -> Result<String, Problem> {
+    let text = text::tidy(text, settings.text_len_max)?;
+    let words = WORDS.with(|words| words.get_or_make(context, || Ok::<_, Problem>(Words::new(&settings.words))))?;
+    match settings.words_found {
+        Found::Mask => Ok(words.mask(text)),
+        Found::Refuse if words.are_in(text) => Err(No::Word.into()),
+        Found::Refuse => Ok(text.to_owned()),
+    }
+}
+
+/// Who says something, and under which event id.
+struct Writer {
+    caller: Caller,
+    shard: String,
+    event_id: EventId,
+}
+
+impl Writer {
+    fn say(&self, text: &str, shown: &str, now_ms: u64, room: &Room<Settings>) -> Result<Once<Said>, Problem> {
+        for _ in 0..TRIES {
+            match self.attempt(text, shown, now_ms, room) {
+                Ok(Some(once)) => return Ok(once),
+                Ok(None) => {}
+                // A repetition at the same time may have taken the turn that this one is refused.
+                Err(refusal) => return Once::find(&self.shard, self.caller, &self.event_id, &text)?.ok_or(refusal),
+            }
+        }
+        Err(Problem::overloaded("you write from several places at once; try again"))
+    }
+
+    /// None if a moderator or another request of this user was faster, so that what was decided on is no longer so.
+    fn attempt(
+        &self,
+        text: &str,
+        shown: &str,
+        now_ms: u64,
+        room: &Room<Settings>,
+    ) -> Result<Option<Once<Said>>, Problem> {
+        let user_id = self.caller.user_id;
+        let (restriction_key, pace_key) = (moderation::key(user_id), format!("pace/{user_id}"));
+        let (restriction, pace) = self.known(&restriction_key, &pace_key)?;
+        let held: Restriction = parsed(restriction.as_deref())?;
+        held.check(now_ms)?;
+        let mut step = Step::in_shard(self.shard.clone()).remembering(REMEMBERED).expect(restriction_key, restriction);
+        if !is_moderator(self.caller, room) {
+            let next = parsed::<Pace>(pace.as_deref())?.with_message_at(now_ms, &room.config).map_err(too_fast)?;
+            step = step.expect(pace_key.clone(), pace).put(pace_key, &next, Some(Pace::ttl(&room.config)))?;
+        }
+        let said = Said {
+            number: history::next_number(room.room_id, now_ms, &room.config)?,
+            user_id: user_id.to_string(),
+            text: shown.to_owned(),
+            at_ms: now_ms,
+        };
+        Ok(step.once(self.caller, &self.event_id, &text, said)?.ok())
+    }
+
+    /// The bytes of both keys, in one host call.
+    fn known(&self, first: &str, second: &str) -> Result<(Option<Vec<u8>>, Option<Vec<u8>>), Problem> {
+        let keys = [first, second].map(|key| (self.shard.clone(), key.to_owned()));
+        let mut values = cache::get_many(&keys)?.into_iter();
+        Ok((values.next().flatten(), values.next().flatten()))
+    }
+
+    /// Tells everybody, unless the first time did so. Until the mark is there, a repetition tells again: other plugins know the event by
+    /// its id, the history and the push by the number.
+    fn tell(&self, once: &Once<Said>, room: &Room<Settings>) -> Result<(), Problem> {
+        let mark = format!("told/{}/{}", self.caller.user_id, self.event_id);
+        if once.replayed && cache::get(&self.shard, &mark)?.is_some() {
+            return Ok(());
+        }
+        let said = &once.answer;
+        // With the time, as a room whose cache was lost counts from 1 again.
+        let event_id = format!("{}:{}:{}", room.room_id, said.number, said.at_ms);
+        // By viewer, so that the topic's load is spread, and each viewer's messages keep their order.
+        let key = format!("{}/{}", room.room_id, said.user_id);
+        mq::publish(TOPIC, &key, &event_id, &payload(said)?)?;
+        if history::keep(room.room_id, said, &room.config)? {
+            room.broadcast(&format!("said/{}/{}", said.number, said.at_ms), "chat.said", said, Priority::Normal)?;
+        }
+        let _ = Step::in_shard(self.shard.clone()).put(mark, &true, Some(REMEMBERED))?.commit()?;
+        Ok(())
+    }
+}
+
+/// What other plugins read is what viewers see.
+fn payload(said: &Said) -> Result<Vec<u8>, Problem> {
+    serde_json::to_vec(said).map_err(|e| Problem::failed(format!("topic: {e}")))
+}
+
+fn parsed<T: DeserializeOwned + Default>(bytes: Option<&[u8]>) -> Result<T, Problem> {
+    let fault = |e: String| Problem::failed(format!("what is known of the writer: {e}"));
+    bytes.map_or_else(|| Ok(T::default()), |bytes| read_json(bytes).map_err(fault))
+}
+
+fn too_fast(Wait(wait_ms): Wait) -> Problem {
+    let wait_ms = u32::try_from(wait_ms).unwrap_or(u32::MAX);
+    No::TooFast { wait_ms, retry_after_ms: wait_ms }.into()
+}
