@@ -25,7 +25,6 @@ mod words;
 
 use greenroom_sdk::{Caller, Role, Room, Shards};
 
-use crate::refusal::No;
 use crate::settings::Settings;
 
 /// What other plugins may read along.
@@ -59,7 +58,7 @@ greenroom_sdk::plugin! {
         moderation::unban,
         moderation::list,
     ],
-    refusals: [No],
+    refusals: [refusal::No],
     timers: moderation::Alarm => moderation::restore,
     lifecycle: moderation::on,
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use greenroom_sdk::db::{self, Value};
 use greenroom_sdk::room::Priority;
 use greenroom_sdk::{
-    Body, Caller, Cursor, Id, Now, Occasion, Page, Path, Problem, Query, Room, Step, Timer, answer, cache, clocks,
+    Body, Caller, Cursor, Id, Now, Occasion, Page, Path, Problem, Query, Room, Step, Timer, answer, cache,
     read_json, request, route, stored,
 };
 
@@ -249,7 +249,7 @@ pub(crate) fn on(_: Room<Settings>, occasion: Occasion) -> Result<(), Problem> {
 
 /// Brings restrictions back that the cache does not have, in pieces; may be repeated.
 pub(crate) fn restore(room: Room<Settings>, Alarm::Restore { after }: Alarm) -> Result<(), Problem> {
-    let now_ms = clocks::wall_clock::now().seconds.saturating_mul(1_000);
+    let Now(now_ms) = Now::of_this_call();
     let rows = rows(room.room_id, after, now_ms, RESTORED_AT_ONCE)?;
     for Row { user_id, restriction, .. } in &rows {
         let (shard, key) = (users(room.room_id).of(user_id.get()), key(user_id.get()));

@@ -45,7 +45,7 @@ pub(crate) fn say(
     let Saying { event_id, text } = saying;
     request.check_idempotency_key(&event_id)?;
     let writer = Writer { caller, shard: users(room.room_id).of(caller.user_id), event_id };
-    let once = match Once::find(&writer.shard, caller, &writer.event_id, &text)? {
+    let once = match writer.answered(&text)? {
         Some(known) => known,
         None => {
             let shown = shown(&text, request.context, &room.config)?;
@@ -75,13 +75,18 @@ struct Writer {
 }
 
 impl Writer {
+    /// The answer to a repetition, which no refusal may take back.
+    fn answered(&self, text: &str) -> Result<Option<Once<Said>>, Problem> {
+        Step::in_shard(self.shard.clone()).answered(self.caller, &self.event_id, &text)
+    }
+
     fn say(&self, text: &str, shown: &str, now_ms: u64, room: &Room<Settings>) -> Result<Once<Said>, Problem> {
         for _ in 0..TRIES {
             match self.attempt(text, shown, now_ms, room) {
                 Ok(Some(once)) => return Ok(once),
                 Ok(None) => {}
                 // A repetition at the same time may have taken the turn that this one is refused.
-                Err(refusal) => return Once::find(&self.shard, self.caller, &self.event_id, &text)?.ok_or(refusal),
+                Err(refusal) => return self.answered(text)?.ok_or(refusal),
             }
         }
         Err(Problem::overloaded("you write from several places at once; try again"))

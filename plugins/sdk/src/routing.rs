@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 
 #[cfg(not(target_arch = "wasm32"))]
 use crate::describe;
-use crate::{Caller, Config, Context, Id, Problem, Refusal, Request, Response, context, query, room};
+use crate::{Caller, Config, Context, Id, Problem, Refusal, Request, Response, clocks, context, query, room};
 
 /// A route: made by [`route`](crate::route), named in [`plugin!`](crate::plugin!).
 pub trait Endpoint {
@@ -77,6 +77,15 @@ impl Part<'_> for Caller {
 /// The host's clock as the request arrived: milliseconds since the Unix epoch. Nobody but the host can set it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Now(pub u64);
+
+impl Now {
+    /// For a call that is no request, such as a timer's or a consumer's: the host's clock at this moment.
+    #[must_use]
+    pub fn of_this_call() -> Self {
+        let now = clocks::wall_clock::now();
+        Self(now.seconds.saturating_mul(1_000).saturating_add(u64::from(now.nanoseconds / 1_000_000)))
+    }
+}
 
 impl Part<'_> for Now {
     fn read(request: &Request) -> Result<Self, Problem> {

@@ -154,7 +154,7 @@ impl Step {
     where
         T: Serialize + DeserializeOwned,
     {
-        let (key, content) = (key(caller, event_id), fingerprint(content)?);
+        let (key, content) = (once_key(caller, event_id), fingerprint(content)?);
         if let Some(known) = remembered(&self.shard, &key, &content)? {
             return Ok(Ok(known));
         }
@@ -170,25 +170,23 @@ impl Step {
             Err(stopped) => Ok(Err(stopped)),
         }
     }
-}
 
-impl<T: DeserializeOwned> Once<T> {
-    /// The answer that a repetition gets from [`Step::once`] in this shard, or none: to be asked before a request is refused for a reason
-    /// that may not have been there the first time.
+    /// What [`once`](Self::once) answered to this event id in this shard, or none; nothing is done. To be asked before a request is refused
+    /// for a reason that may not have been there the first time, such as a close.
     ///
     /// # Errors
-    /// 422 for other content under the same event id; else as the cache has them.
-    pub fn find(
-        shard: &str,
+    /// As [`once`](Self::once) has them.
+    pub fn answered<T: DeserializeOwned>(
+        &self,
         caller: Caller,
         event_id: &EventId,
         content: &impl Serialize,
-    ) -> Result<Option<Self>, Problem> {
-        remembered(shard, &key(caller, event_id), &fingerprint(content)?)
+    ) -> Result<Option<Once<T>>, Problem> {
+        remembered(&self.shard, &once_key(caller, event_id), &fingerprint(content)?)
     }
 }
 
-fn key(caller: Caller, event_id: &EventId) -> String {
+fn once_key(caller: Caller, event_id: &EventId) -> String {
     format!("once/{}/{event_id}", caller.user_id)
 }
 

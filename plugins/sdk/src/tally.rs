@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::timers::millis;
-use crate::{Problem, Timer, clocks, timer};
+use crate::{Now, Problem, Timer, timer};
 
 /// How many tallies an instance remembers.
 const REMEMBERED_MAX: usize = 512;
@@ -26,7 +26,8 @@ thread_local! {
 /// # Errors
 /// As the host has them; the change stands, and is told with the next one.
 pub fn tell_every(period: Duration, room_id: i64, alarm: &impl Timer) -> Result<(), Problem> {
-    let (key, now_ms) = (alarm.key(), now_ms());
+    // Not as the request arrived: a call may have waited in between.
+    let (key, Now(now_ms)) = (alarm.key(), Now::of_this_call());
     let turn = Turn::at(now_ms, millis(period).max(1));
     let place = (room_id, key);
     if turn.is_sure && SET.with_borrow(|set| set.get(&place) == Some(&turn.number)) {
@@ -56,12 +57,6 @@ impl Turn {
         let left_ms = period_ms - now_ms % period_ms;
         Self { number: now_ms / period_ms, left_ms, is_sure: left_ms > period_ms / 8 }
     }
-}
-
-/// The host's clock now, not as the request arrived: a call may have waited in between.
-fn now_ms() -> u64 {
-    let now = clocks::wall_clock::now();
-    now.seconds.saturating_mul(1_000).saturating_add(u64::from(now.nanoseconds / 1_000_000))
 }
 
 #[cfg(test)]

@@ -88,6 +88,12 @@ impl House {
         Room { house: self, room_id }
     }
 
+    /// A room that was made before, such as before a restart.
+    #[must_use]
+    pub fn known_room(&self, room_id: i64) -> Room<'_> {
+        Room { house: self, room_id }
+    }
+
     /// Credits gold coins to a user.
     pub async fn give(&self, user_id: i64, amount: i64) {
         let order = crate::event_id();
