@@ -2,11 +2,12 @@
 //!
 //! A message's number comes from a counter of the room, and its slot is the number modulo the ring's length, so that many write at once
 //! without waiting for each other. A slot never goes back: whoever comes late with an older message leaves the newer one where it is. What
-//! a moderator removed leaves its number in the slot, so that a writer who is late does not bring it back.
+//! a moderator removed leaves its number in the slot, so that a writer who is late does not bring it back. A number stays unused if one
+//! viewer sends several requests at once, of which fewer become messages; the slot then keeps the message that it has.
 
 use std::time::Duration;
 
-use greenroom_sdk::{Problem, Query, Room, Step, answer, cache, read_json, request, route, stored};
+use greenroom_sdk::{Problem, Query, Room, Step, Stopped, answer, cache, read_json, request, route, stored};
 
 use crate::TRIES;
 use crate::refusal::No;
@@ -15,7 +16,7 @@ use crate::settings::{HISTORY_LEN_MAX, Settings};
 /// A message is forgotten so long after it was said.
 const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 /// The count of a second is of no use after it, on any host's clock.
-const SECOND_KEPT_MS: u32 = 10_000;
+const SECOND_KEPT: Duration = Duration::from_secs(10);
 /// A writer who is refused because of the room comes back after so long.
 const BUSY_RETRY_MS: u32 = 1_000;
 
@@ -50,29 +51,20 @@ fn slot_key(number: i64, settings: &Settings) -> String {
     format!("slot/{}", number.rem_euclid(i64::from(settings.history_len.max(1))))
 }
 
-/// The number of the room's next message.
-///
-/// # Errors
-/// If so many were numbered in this second that the room takes no more.
-pub(crate) fn next_number(room_id: i64, now_ms: u64, settings: &Settings) -> Result<i64, Problem> {
-    let max = i64::from(settings.room_per_second_max);
-    let second = cache::Add {
-        key: format!("second/{}", now_ms / 1_000),
-        delta: 1,
-        max: (max > 0).then_some(max),
-        ttl_ms: Some(SECOND_KEPT_MS),
-    };
-    let step = Step::in_shard(shard(room_id)).add("number", 1, None).write(cache::Write::Add(second));
-    match step.commit()? {
-        Ok(numbers) => numbers.first().copied().ok_or_else(|| Problem::failed("the cache gave no number")),
-        Err(_) => Err(No::RoomBusy { retry_after_ms: BUSY_RETRY_MS }.into()),
-    }
+/// The number of the room's next message. It may be left unused.
+pub(crate) fn next_number(room_id: i64) -> Result<i64, Problem> {
+    let numbers = Step::in_shard(shard(room_id)).add("number", 1, None).commit()?.unwrap_or_default();
+    numbers.first().copied().ok_or_else(|| Problem::failed("the cache gave no number"))
 }
 
-/// Puts a message into the ring; may be repeated. Gives whether it is still to be seen: not if a moderator was faster.
-pub(crate) fn keep(room_id: i64, said: &Said, settings: &Settings) -> Result<bool, Problem> {
+/// Puts a message into the ring, and counts it in the room's second if it is new there; may be repeated. Gives whether it is still to be
+/// seen: not if a moderator was faster.
+///
+/// # Errors
+/// 429 if the room takes no more in this second; nothing was done then.
+pub(crate) fn keep(room_id: i64, said: &Said, now_ms: u64, settings: &Settings) -> Result<bool, Problem> {
     let slot = Slot { number: said.number, said: Some(said.clone()) };
-    let there = write(room_id, &slot, settings, |there| there.number >= slot.number)?;
+    let there = write(room_id, &slot, settings, Some(now_ms / 1_000), |there| there.number >= slot.number)?;
     Ok(there.is_none_or(|there| there.number > slot.number || there.said.is_some()))
 }
 
@@ -82,17 +74,18 @@ pub(crate) fn keep(room_id: i64, said: &Said, settings: &Settings) -> Result<boo
 /// 404 for a number that no message has had yet.
 pub(crate) fn remove(room_id: i64, number: i64, settings: &Settings) -> Result<(), Problem> {
     if number > cache::get_counter(&shard(room_id), "number")? {
-        return Err(No::NoMessage { number }.into());
+        return Err(No::Unsaid { number }.into());
     }
     let removed = Slot { number, said: None };
-    write(room_id, &removed, settings, |there| there.number > number || *there == removed).map(drop)
+    write(room_id, &removed, settings, None, |there| there.number > number || *there == removed).map(drop)
 }
 
-/// Writes a slot unless what is there stays, which is given then.
+/// Writes a slot unless what is there stays, which is given then. What counts in a second is refused if that is full.
 fn write(
     room_id: i64,
     slot: &Slot,
     settings: &Settings,
+    second: Option<u64>,
     stays: impl Fn(&Slot) -> bool,
 ) -> Result<Option<Slot>, Problem> {
     let (shard, key) = (shard(room_id), slot_key(slot.number, settings));
@@ -102,9 +95,15 @@ fn write(
         if there.as_ref().is_some_and(&stays) {
             return Ok(there);
         }
-        let step = Step::in_shard(shard.clone()).expect(key.clone(), seen).put(key.clone(), slot, Some(KEPT))?;
-        if step.commit()?.is_ok() {
-            return Ok(None);
+        let mut step = Step::in_shard(shard.clone()).expect(key.clone(), seen).put(key.clone(), slot, Some(KEPT))?;
+        if let Some(second) = second.filter(|_| settings.room_per_second_max > 0) {
+            step =
+                step.lasting(SECOND_KEPT).add(format!("second/{second}"), 1, Some(settings.room_per_second_max.into()));
+        }
+        match step.commit()? {
+            Ok(_) => return Ok(None),
+            Err(Stopped::Check(_)) => {}
+            Err(Stopped::Limit(_)) => return Err(No::RoomBusy { retry_after_ms: BUSY_RETRY_MS }.into()),
         }
     }
     Err(Problem::overloaded("many write in this room at once; try again"))

@@ -3,12 +3,12 @@
 //! The way of a message, in `say`:
 //! 1. What is known of the writer is read from the writer's own shard: a mute or ban (`restriction`), and when they wrote last (`pace`).
 //! 2. The text is tidied (`text`) and goes through the word filter (`words`).
-//! 3. The room's shard gives the number, and counts the second (`history`).
+//! 3. The room's shard gives the number (`history`).
 //! 4. One step in the writer's shard takes the turn and remembers the answer, unless a moderator or another request was faster.
-//! 5. The message goes to the topic `chat.said`, into the history, and as a push to the room. A mark in the writer's shard says that this
-//!    is done, so that a repetition does it only if the first time did not come so far.
+//! 5. The message goes into the history, if the room is not full in this second, to the topic `chat.said`, and as a push to the room. A mark
+//!    in the writer's shard says that this is done, so that a repetition does it only if the first time did not come so far.
 //!
-//! A writer touches four shards: their own, the room's, and the ones of their topic key; how many others are in the room does not matter.
+//! A writer touches three shards, however many others are in the room: their own, the room's, and that of their key of the topic.
 //! `pace`, `words`, `text` and the rules in `restriction` are pure.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]

@@ -9,8 +9,8 @@ use std::time::Duration;
 use greenroom_sdk::db::{self, Value};
 use greenroom_sdk::room::Priority;
 use greenroom_sdk::{
-    Body, Caller, Cursor, Id, Now, Occasion, Page, Path, Problem, Query, Room, Step, Timer, answer, cache,
-    read_json, request, route, stored,
+    Body, Caller, Cursor, Id, Now, Occasion, Page, Path, Problem, Query, Room, Step, Timer, answer, cache, read_json,
+    request, route, stored,
 };
 
 use crate::history;
@@ -114,13 +114,7 @@ pub(crate) fn unban(
 }
 
 /// A repetition makes a new revision of the same, so what an earlier try left half done is done then.
-fn change(
-    caller: Caller,
-    now_ms: u64,
-    room: &Room<Settings>,
-    user_id: Id,
-    change: Change,
-) -> Result<Held, Problem> {
+fn change(caller: Caller, now_ms: u64, room: &Room<Settings>, user_id: Id, change: Change) -> Result<Held, Problem> {
     let is_tightened = matches!(change, Change::Mute(_) | Change::Ban);
     if is_tightened && room.streamers.contains(&user_id.get()) {
         return Err(No::Streamer { user_id: user_id.get() }.into());
@@ -130,7 +124,8 @@ fn change(
         let seen = cache::get(&shard, &key)?;
         let before = seen.as_deref().map(read).transpose()?.unwrap_or_default();
         let after = before.changed(change, now_ms);
-        let step = Step::in_shard(shard.clone()).expect(key.clone(), seen).put(key.clone(), &after, after.ttl(now_ms))?;
+        let step =
+            Step::in_shard(shard.clone()).expect(key.clone(), seen).put(key.clone(), &after, after.ttl(now_ms))?;
         if step.commit()?.is_ok() {
             write_down(caller, room, user_id, after)?;
             let held = Held::new(user_id, after);
@@ -254,8 +249,7 @@ pub(crate) fn restore(room: Room<Settings>, Alarm::Restore { after }: Alarm) -> 
     for Row { user_id, restriction, .. } in &rows {
         let (shard, key) = (users(room.room_id).of(user_id.get()), key(user_id.get()));
         // What is there is as late or later.
-        let _ =
-            Step::in_shard(shard).absent(key.clone()).put(key, restriction, restriction.ttl(now_ms))?.commit()?;
+        let _ = Step::in_shard(shard).absent(key.clone()).put(key, restriction, restriction.ttl(now_ms))?.commit()?;
     }
     match rows.last() {
         Some(last) if i64::try_from(rows.len()) == Ok(RESTORED_AT_ONCE) => {

@@ -24,7 +24,8 @@ impl Pace {
         let last_ms = self.times_ms.last().copied();
         let now_ms = now_ms.max(last_ms.unwrap_or_default());
         let (window_ms, slow_ms) = (u64::from(settings.window_ms), u64::from(settings.slow_mode_ms));
-        let recent: Vec<u64> = self.times_ms.iter().copied().filter(|at_ms| at_ms.saturating_add(window_ms) > now_ms).collect();
+        let recent: Vec<u64> =
+            self.times_ms.iter().copied().filter(|at_ms| at_ms.saturating_add(window_ms) > now_ms).collect();
         let messages_max = usize::try_from(settings.messages_max).unwrap_or(usize::MAX).max(1);
         // The one whose end of the window makes room, if the window is full.
         let blocking = recent.len().checked_sub(messages_max).and_then(|index| recent.get(index));

@@ -15,14 +15,19 @@ pub(crate) enum No {
     RoomBusy { retry_after_ms: u32 },
     #[refusal(5, 409, "text-empty", "there is nothing to read in the message; write something")]
     Empty,
-    #[refusal(6, 409, "text-too-long", "a message may have {text_len_max} characters here, and this one has {has}; make it shorter")]
+    #[refusal(
+        6,
+        409,
+        "text-too-long",
+        "a message may have {text_len_max} characters here, and this one has {has}; make it shorter"
+    )]
     TooLong { text_len_max: u32, has: u64 },
     #[refusal(7, 409, "text-control", "the message has control characters, such as line breaks; leave them out")]
     Control,
     #[refusal(8, 409, "word-refused", "the message has a word that is not wanted in this room; say it in other words")]
     Word,
     #[refusal(9, 404, "message-not-found", "there is no message {number} in this room")]
-    NoMessage { number: i64 },
+    Unsaid { number: i64 },
     #[refusal(10, 409, "moderator", "user {user_id} is a streamer of this room, who cannot be muted or banned in it")]
     Streamer { user_id: i64 },
 }

@@ -52,7 +52,7 @@ pub(crate) fn say(
             writer.say(&text, &shown, now_ms, &room)?
         }
     };
-    writer.tell(&once, &room)?;
+    writer.tell(&once, now_ms, &room)?;
     Ok(once)
 }
 
@@ -102,7 +102,7 @@ impl Writer {
     ) -> Result<Option<Once<Said>>, Problem> {
         let user_id = self.caller.user_id;
         let (restriction_key, pace_key) = (moderation::key(user_id), format!("pace/{user_id}"));
-        let (restriction, pace) = self.known(&restriction_key, &pace_key)?;
+        let [restriction, pace] = self.bytes([&restriction_key, &pace_key])?;
         let held: Restriction = parsed(restriction.as_deref())?;
         held.check(now_ms)?;
         let mut step = Step::in_shard(self.shard.clone()).remembering(REMEMBERED).expect(restriction_key, restriction);
@@ -111,7 +111,7 @@ impl Writer {
             step = step.expect(pace_key.clone(), pace).put(pace_key, &next, Some(Pace::ttl(&room.config)))?;
         }
         let said = Said {
-            number: history::next_number(room.room_id, now_ms, &room.config)?,
+            number: history::next_number(room.room_id)?,
             user_id: user_id.to_string(),
             text: shown.to_owned(),
             at_ms: now_ms,
@@ -119,27 +119,26 @@ impl Writer {
         Ok(step.once(self.caller, &self.event_id, &text, said)?.ok())
     }
 
-    /// The bytes of both keys, in one host call.
-    fn known(&self, first: &str, second: &str) -> Result<(Option<Vec<u8>>, Option<Vec<u8>>), Problem> {
-        let keys = [first, second].map(|key| (self.shard.clone(), key.to_owned()));
-        let mut values = cache::get_many(&keys)?.into_iter();
-        Ok((values.next().flatten(), values.next().flatten()))
+    /// The bytes of some keys, in one host call.
+    fn bytes<const N: usize>(&self, keys: [&str; N]) -> Result<[Option<Vec<u8>>; N], Problem> {
+        let values = cache::get_many(&keys.map(|key| (self.shard.clone(), key.to_owned())))?;
+        values.try_into().map_err(|_| Problem::failed("the cache gave another number of values than it was asked for"))
     }
 
     /// Tells everybody, unless the first time did so. Until the mark is there, a repetition tells again: other plugins know the event by
     /// its id, the history and the push by the number.
-    fn tell(&self, once: &Once<Said>, room: &Room<Settings>) -> Result<(), Problem> {
+    fn tell(&self, once: &Once<Said>, now_ms: u64, room: &Room<Settings>) -> Result<(), Problem> {
         let mark = format!("told/{}/{}", self.caller.user_id, self.event_id);
         if once.replayed && cache::get(&self.shard, &mark)?.is_some() {
             return Ok(());
         }
         let said = &once.answer;
-        // With the time, as a room whose cache was lost counts from 1 again.
-        let event_id = format!("{}:{}:{}", room.room_id, said.number, said.at_ms);
-        // By viewer, so that the topic's load is spread, and each viewer's messages keep their order.
-        let key = format!("{}/{}", room.room_id, said.user_id);
-        mq::publish(TOPIC, &key, &event_id, &payload(said)?)?;
-        if history::keep(room.room_id, said, &room.config)? {
+        if history::keep(room.room_id, said, now_ms, &room.config)? {
+            // With the time, as a room whose cache was lost counts from 1 again.
+            let event_id = format!("{}:{}:{}", room.room_id, said.number, said.at_ms);
+            // By viewer, so that the topic's load is spread, and each viewer's messages keep their order.
+            let key = format!("{}/{}", room.room_id, said.user_id);
+            mq::publish(TOPIC, &key, &event_id, &payload(said)?)?;
             room.broadcast(&format!("said/{}/{}", said.number, said.at_ms), "chat.said", said, Priority::Normal)?;
         }
         let _ = Step::in_shard(self.shard.clone()).put(mark, &true, Some(REMEMBERED))?.commit()?;

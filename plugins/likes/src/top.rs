@@ -36,7 +36,12 @@ fn key(stream_id: &str) -> String {
 /// So many likes of a viewer.
 pub(crate) fn score(stream_id: &str, user_id: i64, counted: u32) -> cache::Write {
     let ttl_ms = u32::try_from(KEPT.as_millis()).ok();
-    cache::Write::RankAdd(cache::Score { key: key(stream_id), member: user_id.to_string(), delta: counted.into(), ttl_ms })
+    cache::Write::RankAdd(cache::Score {
+        key: key(stream_id),
+        member: user_id.to_string(),
+        delta: counted.into(),
+        ttl_ms,
+    })
 }
 
 /// Finds them, and tells the room.
