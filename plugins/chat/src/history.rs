@@ -7,9 +7,12 @@
 
 use std::time::Duration;
 
-use greenroom_sdk::{Problem, Query, Room, Step, Stopped, answer, cache, read_json, request, route, stored};
+use greenroom_sdk::{
+    Caller, Id, Now, Problem, Query, Room, Step, Stopped, answer, cache, read_json, request, route, stored,
+};
 
 use crate::TRIES;
+use crate::moderation::{self, Held};
 use crate::refusal::No;
 use crate::settings::{HISTORY_LEN_MAX, Settings};
 
@@ -26,7 +29,7 @@ const BUSY_RETRY_MS: u32 = 1_000;
 pub(crate) struct Said {
     /// Grows with each message of the room; some numbers may be missing.
     pub(crate) number: i64,
-    pub(crate) user_id: String,
+    pub(crate) user_id: Id,
     /// As it is shown: with stars in place of words that are not to be seen.
     pub(crate) text: String,
     /// Milliseconds since the Unix epoch, by the host's clock.
@@ -124,11 +127,18 @@ pub(crate) struct Asked {
 pub(crate) struct History {
     /// The oldest first.
     messages: Vec<Said>,
+    /// Whether the caller may write.
+    me: Held,
 }
 
-/// The room's last messages, the oldest first.
+/// The room's last messages, the oldest first, and whether the caller is muted or banned: what a viewer who enters needs.
 #[route(GET "chat/messages")]
-pub(crate) fn list(Query(asked): Query<Asked>, room: Room<Settings>) -> Result<History, Problem> {
+pub(crate) fn list(
+    Query(asked): Query<Asked>,
+    caller: Caller,
+    Now(now_ms): Now,
+    room: Room<Settings>,
+) -> Result<History, Problem> {
     let limit = asked.limit.unwrap_or(HISTORY_LEN_MAX);
     if !(1..=HISTORY_LEN_MAX).contains(&limit) {
         return Err(Problem::invalid(format!("query: `limit` must be from 1 to {HISTORY_LEN_MAX}")));
@@ -137,7 +147,7 @@ pub(crate) fn list(Query(asked): Query<Asked>, room: Room<Settings>) -> Result<H
     let slots = (0..i64::from(room.config.history_len)).map(|number| (shard.clone(), slot_key(number, &room.config)));
     let values = cache::get_many(&slots.collect::<Vec<_>>())?;
     let slots = values.iter().flatten().map(|bytes| read(bytes)).collect::<Result<Vec<_>, _>>()?;
-    Ok(History { messages: last(slots, limit) })
+    Ok(History { messages: last(slots, limit), me: moderation::held(caller, now_ms, room.room_id)? })
 }
 
 /// The last messages of a ring's slots, the oldest first.
@@ -156,7 +166,7 @@ mod tests {
     use super::*;
 
     fn slot(number: i64, is_removed: bool) -> Slot {
-        let said = Said { number, user_id: "1".into(), text: "hello".into(), at_ms: 0 };
+        let said = Said { number, user_id: Id::new(1).unwrap(), text: "hello".into(), at_ms: 0 };
         Slot { number, said: (!is_removed).then_some(said) }
     }
 

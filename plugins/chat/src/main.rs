@@ -23,7 +23,7 @@ mod settings;
 mod text;
 mod words;
 
-use greenroom_sdk::{Caller, Role, Room, Shards};
+use greenroom_sdk::{Caller, Id, Problem, Role, Room, Shards};
 
 use crate::settings::Settings;
 
@@ -35,6 +35,11 @@ const TRIES: u32 = 5;
 /// Where what is known of each user is kept.
 fn users(room_id: i64) -> Shards {
     Shards::of_thing(format!("chat/{room_id}"))
+}
+
+/// The caller's id.
+fn id(caller: Caller) -> Result<Id, Problem> {
+    Id::new(caller.user_id).ok_or_else(|| Problem::failed(format!("the caller is user {}", caller.user_id)))
 }
 
 /// Whether the caller runs the room.

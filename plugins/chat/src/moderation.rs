@@ -42,10 +42,17 @@ pub(crate) struct Held {
 }
 
 impl Held {
-    fn new(user_id: Id, restriction: Restriction) -> Self {
+    fn new(user_id: Id, restriction: Restriction, now_ms: u64) -> Self {
         let Restriction { muted_until_ms, is_banned, .. } = restriction;
-        Self { user_id, muted_until_ms: (muted_until_ms > 0).then_some(muted_until_ms), is_banned }
+        Self { user_id, muted_until_ms: (muted_until_ms > now_ms).then_some(muted_until_ms), is_banned }
     }
+}
+
+/// What is held against the caller.
+pub(crate) fn held(caller: Caller, now_ms: u64, room_id: i64) -> Result<Held, Problem> {
+    let seen = cache::get(&users(room_id).of(caller.user_id), &key(caller.user_id))?;
+    let restriction = seen.as_deref().map(read).transpose()?.unwrap_or_default();
+    Ok(Held::new(crate::id(caller)?, restriction, now_ms))
 }
 
 #[answer]
@@ -128,7 +135,7 @@ fn change(caller: Caller, now_ms: u64, room: &Room<Settings>, user_id: Id, chang
             Step::in_shard(shard.clone()).expect(key.clone(), seen).put(key.clone(), &after, after.ttl(now_ms))?;
         if step.commit()?.is_ok() {
             write_down(caller, room, user_id, after)?;
-            let held = Held::new(user_id, after);
+            let held = Held::new(user_id, after, now_ms);
             let push = format!("restricted/{user_id}/{}", after.revision);
             room.send(user_id.get(), &push, "chat.restricted", &held, Priority::High)?;
             return Ok(held);
@@ -194,7 +201,7 @@ pub(crate) fn list(
     let rows = rows(room.room_id, after, now_ms, asked.limit.into())?;
     let is_full = rows.len() == usize::try_from(asked.limit).unwrap_or(usize::MAX);
     let next_cursor = rows.last().filter(|_| is_full).map(|row| Cursor(row.user_id));
-    let entry = |row: Row| Entry { held: Held::new(row.user_id, row.restriction), by_user_id: row.by_user_id };
+    let entry = |row: Row| Entry { held: Held::new(row.user_id, row.restriction, now_ms), by_user_id: row.by_user_id };
     Ok(Page { items: rows.into_iter().map(entry).collect(), next_cursor })
 }
 

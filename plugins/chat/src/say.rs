@@ -15,7 +15,7 @@ use crate::refusal::No;
 use crate::restriction::Restriction;
 use crate::settings::{Found, Settings, TEXT_LEN_MAX};
 use crate::words::Words;
-use crate::{TOPIC, TRIES, is_moderator, moderation, text, users};
+use crate::{TOPIC, TRIES, id, is_moderator, moderation, text, users};
 
 /// A repetition is known for so long. Clients repeat within seconds, and a busy room says a lot in a day.
 const REMEMBERED: Duration = Duration::from_secs(15 * 60);
@@ -112,7 +112,7 @@ impl Writer {
         }
         let said = Said {
             number: history::next_number(room.room_id)?,
-            user_id: user_id.to_string(),
+            user_id: id(self.caller)?,
             text: shown.to_owned(),
             at_ms: now_ms,
         };

@@ -183,6 +183,7 @@ async fn moderators_mute_ban_lift_and_remove_and_nobody_else_does() {
     let until_ms = house.clock.now_ms() + 60_000;
     assert_eq!(muted, json!({ "userId": "1001", "mutedUntilMs": until_ms, "isBanned": false }));
     assert_eq!(anna_sees.next("chat.restricted").await, muted);
+    assert_eq!(anna.get("chat/messages").await.ok()["me"], muted);
     house.clock.advance(Duration::from_secs(20));
     let no = anna.post("chat/messages", saying("e1", "let me")).await.refused(403, "muted");
     assert_eq!(no["extra"], json!({ "leftS": 40, "untilMs": until_ms }));
@@ -233,6 +234,51 @@ async fn moderators_mute_ban_lift_and_remove_and_nobody_else_does() {
     room.streamer().delete("chat/bans/1001").await.ok();
     say(&room.viewer(1001), "back").await;
     assert_eq!(room.operator().get("chat/restrictions").await.ok(), json!({ "items": [] }));
+    let audit = room.operator().get("audit").await.ok();
+    let called = audit["entries"].as_array().unwrap().iter().filter(|entry| entry["action"] == "plugin.called");
+    let mut called: Vec<(&str, &str)> = called
+        .map(|e| (e["by"].as_str().unwrap(), e["to"]["path"].as_str().unwrap().rsplit_once("chat/").unwrap().1))
+        .collect();
+    called.sort_unstable();
+    let removed = format!("messages/{number}");
+    let by_streamer =
+        ["bans/1001", &removed, &removed, "mutes/1001", "mutes/1001", "mutes/1001"].map(|path| ("77", path));
+    assert_eq!(called, [vec![("1", "bans/1001"), ("1", "mutes/1003")], by_streamer.to_vec()].concat());
+    house.close().await;
+}
+
+#[tokio::test]
+async fn other_plugins_read_along_each_message_once_and_a_viewers_in_order() {
+    let house = House::open(&["chat", "ears"]).await;
+    let room = house.room(json!([{ "name": "chat", "config": { "words": ["damn"] } }, { "name": "ears" }])).await;
+    let mut heard = room.viewer(1).watch().await;
+    let writers = (1001..1021).map(|user_id| {
+        let writer = room.viewer(user_id);
+        async move {
+            for text in ["one", "two", "damn"] {
+                // The answer to the first request is lost, as it were.
+                for _ in 0..2 {
+                    writer.post("chat/messages", saying(text, text)).await.ok();
+                }
+            }
+        }
+    });
+    stream::iter(writers).buffer_unordered(8).collect::<Vec<_>>().await;
+    // What came last to the topic; what came before it is heard before it, as far as it is of the same viewer.
+    let mut events = std::collections::BTreeSet::new();
+    let mut texts: std::collections::BTreeMap<String, Vec<String>> = std::collections::BTreeMap::new();
+    for _ in 0..60 {
+        let message = heard.next("ears.heard").await;
+        assert!(events.insert(message["eventId"].as_str().unwrap().to_owned()), "twice: {message}");
+        let said = &message["said"];
+        let writer = texts.entry(said["userId"].as_str().unwrap().to_owned()).or_default();
+        writer.push(said["text"].as_str().unwrap().to_owned());
+    }
+    assert!(texts.len() == 20 && texts.values().all(|texts| texts == &["one", "two", "****"]), "{texts:?}");
+    // Another round of repetitions is not heard, but what is new is.
+    room.viewer(1001).post("chat/messages", saying("two", "two")).await.ok();
+    room.viewer(1001).post("chat/messages", saying("new", "new")).await.ok();
+    assert_eq!(heard.next("ears.heard").await["said"]["text"], "new");
     house.close().await;
 }
 

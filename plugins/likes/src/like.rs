@@ -45,7 +45,9 @@ pub(crate) fn like(
     for _ in 0..TRIES {
         if let Some(once) = attempt(caller.user_id, &likes, now_ms, &room, stream_id)? {
             // For a repetition, too: the first time may have ended between the step and this.
-            alarm::ring(&room, stream_id)?;
+            if once.answer.counted > 0 {
+                alarm::ring(&room, stream_id)?;
+            }
             return Ok(once);
         }
     }

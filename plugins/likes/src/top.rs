@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use greenroom_sdk::room::Priority;
-use greenroom_sdk::{Problem, Room, Step, cache, read_json, route, stored};
+use greenroom_sdk::{Id, Problem, Room, Step, cache, read_json, route, stored};
 
 use crate::settings::Settings;
 use crate::{room_shard, viewers};
@@ -25,7 +25,7 @@ pub(crate) struct Top {
 #[derive(Eq)]
 #[stored]
 struct Place {
-    user_id: String,
+    user_id: Id,
     likes: i64,
 }
 
@@ -61,7 +61,7 @@ fn first(mut likers: Vec<(i64, String)>, len: u32) -> Vec<Place> {
     // As the shards' rankings have it, else a cut among equals would not be the same there.
     likers.sort_unstable_by(|(a, left), (b, right)| b.cmp(a).then_with(|| left.cmp(right)));
     likers.truncate(usize::try_from(len).unwrap_or(usize::MAX));
-    likers.into_iter().map(|(likes, user_id)| Place { user_id, likes }).collect()
+    likers.into_iter().filter_map(|(likes, member)| Some(Place { user_id: Id::parse(&member)?, likes })).collect()
 }
 
 /// The viewers with the most likes in the live stream, as the room was told last; nobody if the room does not show them.
@@ -90,7 +90,7 @@ mod tests {
             let mut of_shards = Vec::new();
             for shard in 0..4 {
                 let there = all.iter().filter(|(_, user_id)| user_id.parse::<i64>().unwrap() % 4 == shard).cloned();
-                of_shards.extend(first(there.collect(), len).into_iter().map(|place| (place.likes, place.user_id)));
+                of_shards.extend(first(there.collect(), len).into_iter().map(|place| (place.likes, place.user_id.to_string())));
             }
             prop_assert_eq!(first(of_shards, len), first(all, len));
         }
