@@ -26,7 +26,7 @@ async fn history(room: &Room<'_>) -> Vec<String> {
     messages.iter().map(|message| message["text"].as_str().unwrap().to_owned()).collect()
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn many_write_at_once_and_everybody_reads_the_same_in_one_order() {
     let house = House::open(&["chat"]).await;
     let config = json!({ "historyLen": 40, "roomPerSecondMax": 0, "messagesMax": 3 });
@@ -82,7 +82,7 @@ async fn many_write_at_once_and_everybody_reads_the_same_in_one_order() {
     house.close().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn limits_are_exact_whatever_is_raced_and_a_repetition_costs_nothing() {
     let house = House::open(&["chat"]).await;
     let config = json!({ "messagesMax": 3, "windowMs": 10_000, "roomPerSecondMax": 4 });
@@ -247,7 +247,7 @@ async fn moderators_mute_ban_lift_and_remove_and_nobody_else_does() {
     house.close().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn other_plugins_read_along_each_message_once_and_a_viewers_in_order() {
     let house = House::open(&["chat", "ears"]).await;
     let room = house.room(json!([{ "name": "chat", "config": { "words": ["damn"] } }, { "name": "ears" }])).await;
@@ -279,6 +279,47 @@ async fn other_plugins_read_along_each_message_once_and_a_viewers_in_order() {
     room.viewer(1001).post("chat/messages", saying("two", "two")).await.ok();
     room.viewer(1001).post("chat/messages", saying("new", "new")).await.ok();
     assert_eq!(heard.next("ears.heard").await["said"]["text"], "new");
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_ban_outlives_the_cache() {
+    let house = House::open(&["chat"]).await;
+    let plugins = json!([{ "name": "chat" }]);
+    let room = house.room(plugins.clone()).await;
+    let others = house.room(plugins.clone()).await;
+    // More than are brought back at once.
+    let banned = (1001..1601).map(|user_id| {
+        let streamer = room.streamer();
+        async move { streamer.put(&format!("chat/bans/{user_id}"), Value::Null).await.ok() }
+    });
+    stream::iter(banned).buffer_unordered(16).collect::<Vec<_>>().await;
+    room.streamer().delete("chat/bans/1002").await.ok();
+    room.streamer().put("chat/mutes/1003", json!({ "seconds": 3_600 })).await.ok();
+    let (room_id, others_id) = (room.room_id, others.room_id);
+
+    let house = house.restart_from_database().await;
+    let (room, others) = (house.known_room(room_id), house.known_room(others_id));
+    assert_eq!(history(&room).await, Vec::<String>::new());
+    room.operator().delete("streams/current").await.ok();
+    room.operator().post("streams", json!({ "plugins": plugins })).await.ok();
+    house.clock.advance(Duration::from_millis(1));
+    // Brought back in pieces, each by a timer.
+    let held = async |user_id| room.viewer(user_id).get("chat/messages").await.ok()["me"]["isBanned"] == true;
+    let begun = std::time::Instant::now();
+    while !held(1600).await {
+        assert!(begun.elapsed() < Duration::from_secs(60), "not brought back");
+        house.clock.advance(Duration::from_millis(1));
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    for (user_id, is_banned) in [(1001, true), (1002, false), (1003, true), (1599, true), (1601, false)] {
+        assert_eq!(held(user_id).await, is_banned, "{user_id}");
+    }
+    let _ = room.viewer(1001).post("chat/messages", saying("e1", "hello?")).await.refused(403, "banned");
+    room.streamer().delete("chat/bans/1003").await.ok();
+    let _ = room.viewer(1003).post("chat/messages", saying("e1", "hello?")).await.refused(403, "muted");
+    say(&room.viewer(1002), "I was forgiven").await;
+    say(&others.viewer(1001), "I am banned elsewhere").await;
     house.close().await;
 }
 

@@ -30,7 +30,7 @@ async fn total(seen: &mut Watch, expected: i64) -> Value {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_rooms_likes_are_counted_once_and_capped_and_the_last_total_is_told() {
     let house = House::open(&["likes"]).await;
     let room = house.room(json!([{ "name": "likes", "config": { "topLen": 3 } }])).await;
@@ -97,7 +97,7 @@ async fn a_rooms_likes_are_counted_once_and_capped_and_the_last_total_is_told() 
     house.close().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn whoever_cheats_gains_nothing() {
     let house = House::open(&["likes"]).await;
     let room = house.room(json!([{ "name": "likes" }])).await;
