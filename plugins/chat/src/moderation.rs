@@ -2,15 +2,16 @@
 //! their own room, and writes what was done into the room's audit.
 //!
 //! The cache enforces a restriction, in the user's own shard; the table remembers it beyond the cache and lists it. When the plugin is
-//! enabled or a stream starts, what the cache does not have is brought back from the table.
+//! enabled, a stream starts, or a message has the number 1, what the cache does not have is brought back from the table: the room's count
+//! begins anew only if the cache was lost.
 
 use std::time::Duration;
 
 use greenroom_sdk::db::{self, Value};
 use greenroom_sdk::room::Priority;
 use greenroom_sdk::{
-    Body, Caller, Cursor, Id, Now, Occasion, Page, Path, Problem, Query, Room, Step, Timer, answer, cache, read_json,
-    request, route, stored,
+    Body, Caller, Cursor, Id, Now, Occasion, Page, Path, Problem, Query, Room, Step, Timer, answer, cache, logging,
+    read_json, request, route, stored,
 };
 
 use crate::history;
@@ -241,12 +242,19 @@ pub(crate) enum Alarm {
     Restore { after: i64 },
 }
 
-/// Has restrictions brought back in a moment, and not in this call: a start does not wait for it.
+/// No stream is kept from starting because the cache does not answer now: if it has lost the room, the room's first message sees that.
 pub(crate) fn on(_: Room<Settings>, occasion: Occasion) -> Result<(), Problem> {
-    match occasion {
-        Occasion::Enabled | Occasion::StreamStarted => Alarm::Restore { after: 0 }.set(Duration::from_millis(1)),
-        _ => Ok(()),
+    if matches!(occasion, Occasion::Enabled | Occasion::StreamStarted)
+        && let Err(problem) = bring_back()
+    {
+        logging::log(logging::Level::Warn, "restrictions", &format!("not brought back now: {}", problem.detail));
     }
+    Ok(())
+}
+
+/// Has restrictions brought back in a moment, and not in this call.
+pub(crate) fn bring_back() -> Result<(), Problem> {
+    Alarm::Restore { after: 0 }.set(Duration::from_millis(1))
 }
 
 /// Brings restrictions back that the cache does not have, in pieces; may be repeated.

@@ -110,12 +110,11 @@ impl Writer {
             let next = parsed::<Pace>(pace.as_deref())?.with_message_at(now_ms, &room.config).map_err(too_fast)?;
             step = step.expect(pace_key.clone(), pace).put(pace_key, &next, Some(Pace::ttl(&room.config)))?;
         }
-        let said = Said {
-            number: history::next_number(room.room_id)?,
-            user_id: id(self.caller)?,
-            text: shown.to_owned(),
-            at_ms: now_ms,
-        };
+        let number = history::next_number(room.room_id)?;
+        if number == 1 {
+            moderation::bring_back()?;
+        }
+        let said = Said { number, user_id: id(self.caller)?, text: shown.to_owned(), at_ms: now_ms };
         Ok(step.once(self.caller, &self.event_id, &text, said)?.ok())
     }
 

@@ -282,6 +282,20 @@ async fn other_plugins_read_along_each_message_once_and_a_viewers_in_order() {
     house.close().await;
 }
 
+async fn is_banned(room: &Room<'_>, user_id: i64) -> bool {
+    room.viewer(user_id).get("chat/messages").await.ok()["me"]["isBanned"] == true
+}
+
+/// Restrictions are brought back in pieces, each by a timer.
+async fn banned_again(house: &House, room: &Room<'_>, user_id: i64) {
+    let begun = std::time::Instant::now();
+    while !is_banned(room, user_id).await {
+        assert!(begun.elapsed() < Duration::from_secs(60), "{user_id} is not banned again");
+        house.clock.advance(Duration::from_millis(1));
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
 #[tokio::test]
 async fn a_ban_outlives_the_cache() {
     let house = House::open(&["chat"]).await;
@@ -296,6 +310,7 @@ async fn a_ban_outlives_the_cache() {
     stream::iter(banned).buffer_unordered(16).collect::<Vec<_>>().await;
     room.streamer().delete("chat/bans/1002").await.ok();
     room.streamer().put("chat/mutes/1003", json!({ "seconds": 3_600 })).await.ok();
+    others.streamer().put("chat/bans/1700", Value::Null).await.ok();
     let (room_id, others_id) = (room.room_id, others.room_id);
 
     let house = house.restart_from_database().await;
@@ -304,22 +319,18 @@ async fn a_ban_outlives_the_cache() {
     room.operator().delete("streams/current").await.ok();
     room.operator().post("streams", json!({ "plugins": plugins })).await.ok();
     house.clock.advance(Duration::from_millis(1));
-    // Brought back in pieces, each by a timer.
-    let held = async |user_id| room.viewer(user_id).get("chat/messages").await.ok()["me"]["isBanned"] == true;
-    let begun = std::time::Instant::now();
-    while !held(1600).await {
-        assert!(begun.elapsed() < Duration::from_secs(60), "not brought back");
-        house.clock.advance(Duration::from_millis(1));
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    for (user_id, is_banned) in [(1001, true), (1002, false), (1003, true), (1599, true), (1601, false)] {
-        assert_eq!(held(user_id).await, is_banned, "{user_id}");
+    banned_again(&house, &room, 1600).await;
+    for (user_id, banned) in [(1001, true), (1002, false), (1003, true), (1599, true), (1601, false)] {
+        assert_eq!(is_banned(&room, user_id).await, banned, "{user_id}");
     }
     let _ = room.viewer(1001).post("chat/messages", saying("e1", "hello?")).await.refused(403, "banned");
     room.streamer().delete("chat/bans/1003").await.ok();
     let _ = room.viewer(1003).post("chat/messages", saying("e1", "hello?")).await.refused(403, "muted");
     say(&room.viewer(1002), "I was forgiven").await;
+
+    // In a room whose stream goes on, the first message does it.
     say(&others.viewer(1001), "I am banned elsewhere").await;
+    banned_again(&house, &others, 1700).await;
     house.close().await;
 }
 
