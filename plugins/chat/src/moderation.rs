@@ -23,6 +23,8 @@ use crate::{TRIES, users};
 /// 30 days.
 const MUTE_SECONDS_MAX: u32 = 30 * 24 * 60 * 60;
 const LIMIT_MAX: u32 = 100;
+/// Occasions are told before the room is changed, and a timer that fires before that finds no plugin there.
+const RESTORE_AFTER: Duration = Duration::from_secs(1);
 /// Restrictions that are brought back in one firing of the timer: as many host calls, half of what one call may make.
 const RESTORED_AT_ONCE: i64 = 500;
 
@@ -254,7 +256,7 @@ pub(crate) fn on(_: Room<Settings>, occasion: Occasion) -> Result<(), Problem> {
 
 /// Has restrictions brought back in a moment, and not in this call.
 pub(crate) fn bring_back() -> Result<(), Problem> {
-    Alarm::Restore { after: 0 }.set(Duration::from_millis(1))
+    Alarm::Restore { after: 0 }.set(RESTORE_AFTER)
 }
 
 /// Brings restrictions back that the cache does not have, in pieces; may be repeated.

@@ -20,6 +20,9 @@ use crate::{TOPIC, TRIES, id, is_moderator, moderation, text, users};
 /// A repetition is known for so long. Clients repeat within seconds, and a busy room says a lot in a day.
 const REMEMBERED: Duration = Duration::from_secs(15 * 60);
 
+/// A repetition pushes again for so long: clients repeat what had no answer at once, and the host knows a push again for about as long.
+const SOON_MS: u64 = 10_000;
+
 thread_local! {
     /// The word lists of the rooms that this instance serves.
     static WORDS: Contexts<Words> = const { Contexts::new() };
@@ -124,25 +127,30 @@ impl Writer {
         values.try_into().map_err(|_| Problem::failed("the cache gave another number of values than it was asked for"))
     }
 
-    /// Tells everybody, unless the first time did so. Until the mark is there, a repetition tells again: other plugins know the event by
-    /// its id, the history and the push by the number.
+    /// Tells other plugins, the history and everybody, unless the first time did so. Until the mark is there, a repetition does it again:
+    /// other plugins know the event by its id, the history and the push by the number. A push leaves only when the call has ended, after the
+    /// mark, so a repetition that comes soon pushes in any case; it is shown once.
     fn tell(&self, once: &Once<Said>, now_ms: u64, room: &Room<Settings>) -> Result<(), Problem> {
-        let mark = format!("told/{}/{}", self.caller.user_id, self.event_id);
+        let (said, mark) = (&once.answer, format!("told/{}/{}", self.caller.user_id, self.event_id));
         if once.replayed && cache::get(&self.shard, &mark)?.is_some() {
-            return Ok(());
+            let is_soon = now_ms.saturating_sub(said.at_ms) < SOON_MS;
+            return if is_soon && history::has(room.room_id, said, &room.config)? { push(said, room) } else { Ok(()) };
         }
-        let said = &once.answer;
         if history::keep(room.room_id, said, now_ms, &room.config)? {
             // With the time, as a room whose cache was lost counts from 1 again.
             let event_id = format!("{}:{}:{}", room.room_id, said.number, said.at_ms);
             // By viewer, so that the topic's load is spread, and each viewer's messages keep their order.
             let key = format!("{}/{}", room.room_id, said.user_id);
             mq::publish(TOPIC, &key, &event_id, &payload(said)?)?;
-            room.broadcast(&format!("said/{}/{}", said.number, said.at_ms), "chat.said", said, Priority::Normal)?;
+            push(said, room)?;
         }
         let _ = Step::in_shard(self.shard.clone()).put(mark, &true, Some(REMEMBERED))?.commit()?;
         Ok(())
     }
+}
+
+fn push(said: &Said, room: &Room<Settings>) -> Result<(), Problem> {
+    room.broadcast(&format!("said/{}/{}", said.number, said.at_ms), "chat.said", said, Priority::Normal)
 }
 
 /// What other plugins read is what viewers see.

@@ -74,6 +74,7 @@ async fn many_write_at_once_and_everybody_reads_the_same_in_one_order() {
     let room = house.known_room(room_id);
     assert_eq!(history(&room).await, last);
     let mut seen = room.viewer(1).watch().await;
+    house.clock.advance(Duration::from_secs(60));
     let again = room.viewer(1001).post("chat/messages", saying("hi", "  I am 1001 ")).await.ok();
     assert_eq!(again["replayed"], true);
     let next = say(&room.viewer(1001), "back again").await;
@@ -291,7 +292,7 @@ async fn banned_again(house: &House, room: &Room<'_>, user_id: i64) {
     let begun = std::time::Instant::now();
     while !is_banned(room, user_id).await {
         assert!(begun.elapsed() < Duration::from_secs(60), "{user_id} is not banned again");
-        house.clock.advance(Duration::from_millis(1));
+        house.clock.advance(Duration::from_millis(200));
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
@@ -318,7 +319,6 @@ async fn a_ban_outlives_the_cache() {
     assert_eq!(history(&room).await, Vec::<String>::new());
     room.operator().delete("streams/current").await.ok();
     room.operator().post("streams", json!({ "plugins": plugins })).await.ok();
-    house.clock.advance(Duration::from_millis(1));
     banned_again(&house, &room, 1600).await;
     for (user_id, banned) in [(1001, true), (1002, false), (1003, true), (1599, true), (1601, false)] {
         assert_eq!(is_banned(&room, user_id).await, banned, "{user_id}");
