@@ -71,10 +71,10 @@ pub(crate) fn keep(room_id: i64, said: &Said, now_ms: u64, settings: &Settings) 
     Ok(there.is_none_or(|there| there.number > slot.number || there.said.is_some()))
 }
 
-/// Whether a message is in the ring: neither removed nor pushed out by a newer one.
-pub(crate) fn has(room_id: i64, said: &Said, settings: &Settings) -> Result<bool, Problem> {
-    let there = cache::get(&shard(room_id), &slot_key(said.number, settings))?.as_deref().map(read).transpose()?;
-    Ok(there.is_some_and(|there| there.said.as_ref() == Some(said)))
+/// Whether a moderator has removed a message, as far as the ring still knows.
+pub(crate) fn is_removed(room_id: i64, number: i64, settings: &Settings) -> Result<bool, Problem> {
+    let there = cache::get(&shard(room_id), &slot_key(number, settings))?.as_deref().map(read).transpose()?;
+    Ok(there.is_some_and(|there| there.number == number && there.said.is_none()))
 }
 
 /// Takes a message out of the ring; may be repeated.

@@ -134,7 +134,8 @@ impl Writer {
         let (said, mark) = (&once.answer, format!("told/{}/{}", self.caller.user_id, self.event_id));
         if once.replayed && cache::get(&self.shard, &mark)?.is_some() {
             let is_soon = now_ms.saturating_sub(said.at_ms) < SOON_MS;
-            return if is_soon && history::has(room.room_id, said, &room.config)? { push(said, room) } else { Ok(()) };
+            let is_shown = is_soon && !history::is_removed(room.room_id, said.number, &room.config)?;
+            return if is_shown { push(said, room) } else { Ok(()) };
         }
         if history::keep(room.room_id, said, now_ms, &room.config)? {
             // With the time, as a room whose cache was lost counts from 1 again.
