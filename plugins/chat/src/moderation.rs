@@ -25,8 +25,8 @@ const MUTE_SECONDS_MAX: u32 = 30 * 24 * 60 * 60;
 const LIMIT_MAX: u32 = 100;
 /// Occasions are told before the room is changed, and a timer that fires before that finds no plugin there.
 const RESTORE_AFTER: Duration = Duration::from_secs(1);
-/// Restrictions that are brought back in one firing of the timer: as many host calls, half of what one call may make.
-const RESTORED_AT_ONCE: i64 = 500;
+/// Restrictions that are brought back in one firing of the timer: as many steps of the cache, one after the other.
+const RESTORED_AT_ONCE: i64 = 100;
 
 /// The key of a user's restriction, in the user's shard.
 pub(crate) fn key(user_id: i64) -> String {
