@@ -2,6 +2,7 @@
 
 mod client;
 mod dead_letters;
+mod lottery;
 mod plugin;
 mod reconcile;
 mod room;
@@ -44,6 +45,9 @@ enum Command {
     /// Lists, replays and drops events that could not be settled.
     #[command(subcommand)]
     DeadLetters(dead_letters::Command),
+    /// Computes a lottery's draw again from what everybody can read.
+    #[command(subcommand)]
+    Lottery(lottery::Command),
     /// Puts load on a server and checks every coin afterwards.
     Bench(Box<greenroom::bench::Args>),
 }
@@ -57,6 +61,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Room(command) => room::run(command).await?,
         Command::Reconcile(args) => return reconcile::run(args).await,
         Command::DeadLetters(command) => dead_letters::run(command).await?,
+        Command::Lottery(command) => lottery::run(command).await?,
         Command::Bench(args) => greenroom::bench::run(*args).await?,
     }
     Ok(ExitCode::SUCCESS)

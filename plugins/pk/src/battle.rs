@@ -1,0 +1,230 @@
+//! What is kept of a battle: in the cache while it goes on, and in the database once it has ended.
+
+use std::time::Duration;
+
+use greenroom_sdk::{Amount, Id, Path, Problem, Room, Shards, Step, answer, cache, db, read_json, room, route, stored};
+
+use crate::rules::{Side, TieRule};
+use crate::{No, Settings};
+
+/// How long the keys of a battle are kept: longer than it may go on.
+pub(crate) const KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// How often a change is tried again because somebody else changed the same at the same time.
+const TRIES: usize = 5;
+/// The battle of a room, in its shard.
+const CURRENT: &str = "current";
+
+/// How far it is.
+#[derive(Copy, Eq)]
+#[stored]
+pub(crate) enum Status {
+    Invited,
+    Live,
+    Ended,
+}
+
+/// A battle.
+#[stored]
+pub(crate) struct Battle {
+    pub(crate) battle_id: String,
+    pub(crate) challenger: Contestant,
+    pub(crate) challenged: Contestant,
+    pub(crate) status: Status,
+    pub(crate) duration_s: u32,
+    /// Until when it may be accepted.
+    pub(crate) accept_until_ms: u64,
+    pub(crate) started_at_ms: Option<u64>,
+    /// Moved by overtime.
+    pub(crate) ends_at_ms: Option<u64>,
+    pub(crate) overtimes: u32,
+    /// None for a draw, and until it has ended.
+    pub(crate) winner: Option<Side>,
+    pub(crate) tie: TieRule,
+    pub(crate) asset_type: u32,
+    pub(crate) drain_s: u32,
+    pub(crate) score_every_ms: u32,
+}
+
+/// A side.
+#[stored]
+pub(crate) struct Contestant {
+    pub(crate) room_id: Id,
+    /// The final score, once it has ended; what it is before is in the shards.
+    pub(crate) score: Amount,
+}
+
+/// What everybody may see of it.
+#[answer]
+pub(crate) struct View {
+    pub(crate) battle_id: String,
+    pub(crate) status: Status,
+    pub(crate) challenger: Contestant,
+    pub(crate) challenged: Contestant,
+    pub(crate) accept_until_ms: u64,
+    pub(crate) started_at_ms: Option<u64>,
+    pub(crate) ends_at_ms: Option<u64>,
+    /// How often the time was extended because of a tie.
+    pub(crate) overtimes: u32,
+    pub(crate) winner: Option<Side>,
+}
+
+impl Battle {
+    pub(crate) fn shards(&self) -> Shards {
+        Shards::of_thing(format!("battle/{}", self.battle_id))
+    }
+
+    /// Whether a gift that the host accepted at that time counts.
+    pub(crate) fn is_live_at(&self, ms: u64) -> bool {
+        let time = self.started_at_ms.zip(self.ends_at_ms);
+        self.status == Status::Live && time.is_some_and(|(from, to)| (from..to).contains(&ms))
+    }
+
+    pub(crate) fn rooms(&self) -> [i64; 2] {
+        [self.challenger.room_id.get(), self.challenged.room_id.get()]
+    }
+
+    /// The scores of challenger and challenged as they are now.
+    pub(crate) fn scores(&self) -> Result<[Amount; 2], Problem> {
+        if self.status == Status::Ended {
+            return Ok([self.challenger.score, self.challenged.score]);
+        }
+        let sums = self.shards().sums(&self.rooms().map(key))?;
+        let [a, b] = sums.as_slice() else { return Err(Problem::failed("a battle has two scores")) };
+        Ok([Amount::new(*a), Amount::new(*b)])
+    }
+
+    pub(crate) fn view(&self, scores: [Amount; 2]) -> View {
+        let [challenger, challenged] = scores;
+        View {
+            battle_id: self.battle_id.clone(),
+            status: self.status,
+            challenger: Contestant { score: challenger, ..self.challenger.clone() },
+            challenged: Contestant { score: challenged, ..self.challenged.clone() },
+            accept_until_ms: self.accept_until_ms,
+            started_at_ms: self.started_at_ms,
+            ends_at_ms: self.ends_at_ms,
+            overtimes: self.overtimes,
+            winner: self.winner,
+        }
+    }
+
+    /// Pushes to both rooms; one in which the plugin is not enabled any more is passed over.
+    pub(crate) fn broadcast(
+        &self,
+        key: &str,
+        event: &str,
+        view: &View,
+        priority: room::Priority,
+    ) -> Result<(), Problem> {
+        for room_id in self.rooms() {
+            if let Some(room) = Room::<Settings>::find(room_id)? {
+                room.broadcast(key, event, view, priority)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The counter of a room's score, in each shard of the battle.
+pub(crate) fn key(room_id: i64) -> String {
+    format!("score/{room_id}")
+}
+
+fn shard(battle_id: &str) -> String {
+    format!("battle/{battle_id}")
+}
+
+/// A step that makes a battle.
+pub(crate) fn made(battle: &Battle) -> Result<Step, Problem> {
+    Step::in_shard(shard(&battle.battle_id)).lasting(KEPT).absent("state").put("state", battle, None)
+}
+
+/// The battle of that id, wherever it is kept.
+pub(crate) fn find(battle_id: &str) -> Result<Option<Battle>, Problem> {
+    if let Some((_, battle)) = cached(battle_id)? {
+        return Ok(Some(battle));
+    }
+    match db::query("find-battle", &[db::Value::Text(battle_id.into())])?.first().map(Vec::as_slice) {
+        Some([db::Value::Text(record)]) => parsed(record.as_bytes()).map(Some),
+        _ => Ok(None),
+    }
+}
+
+fn cached(battle_id: &str) -> Result<Option<(Vec<u8>, Battle)>, Problem> {
+    let Some(bytes) = cache::get(&shard(battle_id), "state")? else { return Ok(None) };
+    let battle = parsed(&bytes)?;
+    Ok(Some((bytes, battle)))
+}
+
+fn parsed(bytes: &[u8]) -> Result<Battle, Problem> {
+    read_json(bytes).map_err(|e| Problem::failed(format!("a battle: {e}")))
+}
+
+/// Changes it if `change` says so; gives it as it is then. The change may be made up several times.
+pub(crate) fn change(battle_id: &str, change: impl Fn(&mut Battle) -> bool) -> Result<Option<Battle>, Problem> {
+    for _ in 0..TRIES {
+        let Some((bytes, mut battle)) = cached(battle_id)? else { return find(battle_id) };
+        if !change(&mut battle) {
+            return Ok(Some(battle));
+        }
+        let step = Step::in_shard(shard(battle_id)).lasting(KEPT).expect("state", Some(bytes));
+        if step.put("state", &battle, None)?.commit()?.is_ok() {
+            return Ok(Some(battle));
+        }
+    }
+    Err(Problem::overloaded("the battle is being changed by somebody else; try again"))
+}
+
+/// Keeps an ended battle in the database. May be repeated; the first record stays.
+pub(crate) fn record(battle: &Battle) -> Result<(), Problem> {
+    let record = serde_json::to_string(battle).map_err(|e| Problem::failed(format!("a battle: {e}")))?;
+    let ended_at = battle.ends_at_ms.and_then(|ms| i64::try_from(ms).ok()).unwrap_or_default();
+    let params = [db::Value::Text(battle.battle_id.clone()), db::Value::Integer(ended_at), db::Value::Text(record)];
+    db::transact(&[db::Step { statement: "put-battle".into(), params: params.to_vec(), expected_rows: None }])?;
+    Ok(())
+}
+
+/// The battle that a room is in, or was in last.
+pub(crate) fn of_room(room_id: i64) -> Result<Option<Battle>, Problem> {
+    match cache::get(&format!("room/{room_id}"), CURRENT)? {
+        Some(bytes) => find(&named(&bytes)?),
+        None => Ok(None),
+    }
+}
+
+fn named(bytes: &[u8]) -> Result<String, Problem> {
+    read_json(bytes).map_err(|e| Problem::failed(format!("a room's battle: {e}")))
+}
+
+/// Makes a battle the one of a room, unless the room is in another that goes on. False if it is.
+pub(crate) fn claim(room_id: i64, battle_id: &str) -> Result<bool, Problem> {
+    let room = format!("room/{room_id}");
+    for _ in 0..TRIES {
+        let bytes = cache::get(&room, CURRENT)?;
+        let other = bytes.as_deref().map(named).transpose()?.filter(|other| other != battle_id);
+        if let Some(other) = other.map(|other| find(&other)).transpose()?.flatten()
+            && other.status == Status::Live
+        {
+            return Ok(false);
+        }
+        let step = Step::in_shard(room.clone()).lasting(KEPT).expect(CURRENT, bytes).put(CURRENT, &battle_id, None)?;
+        if step.commit()?.is_ok() {
+            return Ok(true);
+        }
+    }
+    Err(Problem::overloaded("the room's battles are being changed by somebody else; try again"))
+}
+
+/// A battle with its score.
+#[route(GET "pks/{battleId}")]
+pub(crate) fn show(_: Room<Settings>, Path(battle_id): Path<String>) -> Result<View, Problem> {
+    let battle = find(&battle_id)?.ok_or(No::NotFound { battle_id })?;
+    Ok(battle.view(battle.scores()?))
+}
+
+/// The battle that the room is in, or was in last.
+#[route(GET "pk")]
+pub(crate) fn current(room: Room<Settings>) -> Result<View, Problem> {
+    let battle = of_room(room.room_id)?.ok_or(No::NotFound { battle_id: "of this room".into() })?;
+    Ok(battle.view(battle.scores()?))
+}

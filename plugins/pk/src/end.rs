@@ -1,0 +1,72 @@
+//! The end of a battle, or its overtime.
+
+use std::time::Duration;
+
+use greenroom_sdk::{Now, Problem, Timer, room::Priority};
+
+use crate::Alarm;
+use crate::battle::{self, Battle, KEPT, Status, change};
+use crate::rules::{Side, Verdict, verdict};
+
+/// Ends a battle whose time is over, or gives it more because of a tie. May be repeated.
+pub(crate) fn end(battle_id: &str) -> Result<(), Problem> {
+    let Some(found) = battle::find(battle_id)? else { return Ok(()) };
+    let Now(now_ms) = Now::of_this_call();
+    let Some(ends_at_ms) = found.ends_at_ms.filter(|_| found.status != Status::Invited) else { return Ok(()) };
+    let over_at_ms = ends_at_ms.saturating_add(u64::from(found.drain_s) * 1_000);
+    if found.status == Status::Live && now_ms < over_at_ms {
+        return again(battle_id, over_at_ms - now_ms);
+    }
+    if found.status == Status::Live
+        && let Verdict::Overtime(seconds) = verdict(found.scores()?, found.tie, found.overtimes)
+    {
+        return overtime(&found, seconds, now_ms);
+    }
+    // From here on no gift counts, so the sums are final.
+    found.shards().close(KEPT)?;
+    let scores = found.scores()?;
+    let winner = match verdict(scores, found.tie, found.overtimes) {
+        Verdict::Won(side) => Some(side),
+        // A gift of the last moment made it a tie after all. It is too late for overtime.
+        Verdict::Draw | Verdict::Overtime(_) => None,
+    };
+    let changed = change(battle_id, |battle| ended(battle, scores, winner))?;
+    let Some(battle) = changed else { return Ok(()) };
+    battle::record(&battle)?;
+    let view = battle.view(battle.scores()?);
+    battle.broadcast(&format!("{battle_id}/ended"), "pk.ended", &view, Priority::High)
+}
+
+/// False if it had ended before.
+fn ended(battle: &mut Battle, scores: [greenroom_sdk::Amount; 2], winner: Option<Side>) -> bool {
+    if battle.status != Status::Live {
+        return false;
+    }
+    let [challenger, challenged] = scores;
+    battle.status = Status::Ended;
+    battle.challenger.score = challenger;
+    battle.challenged.score = challenged;
+    battle.winner = winner;
+    true
+}
+
+fn overtime(found: &Battle, seconds: u32, now_ms: u64) -> Result<(), Problem> {
+    let battle_id = found.battle_id.as_str();
+    let length_ms = u64::from(seconds) * 1_000;
+    again(battle_id, length_ms + u64::from(found.drain_s) * 1_000)?;
+    let changed = change(battle_id, |battle| {
+        let is_next = battle.status == Status::Live && battle.overtimes == found.overtimes;
+        if is_next {
+            battle.overtimes += 1;
+            battle.ends_at_ms = Some(now_ms.saturating_add(length_ms));
+        }
+        is_next
+    })?;
+    let Some(battle) = changed else { return Ok(()) };
+    let view = battle.view(battle.scores()?);
+    battle.broadcast(&format!("{battle_id}/overtime/{}", battle.overtimes), "pk.overtime", &view, Priority::High)
+}
+
+fn again(battle_id: &str, after_ms: u64) -> Result<(), Problem> {
+    Alarm::End { battle_id: battle_id.into() }.set(Duration::from_millis(after_ms))
+}

@@ -1,0 +1,137 @@
+//! A battle of two rooms over HTTP and push.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test")]
+
+use std::time::Duration;
+
+use futures::future::join_all;
+use greenroom_testkit::{House, Role, Room, event_id};
+use serde_json::{Value, json};
+
+fn plugins(config: &Value) -> Value {
+    json!([{ "name": "pk", "config": config }, { "name": "gift" }])
+}
+
+/// The id and the price of a gift in gold coins.
+async fn gift(room: &Room<'_>) -> (Value, i64) {
+    let gifts = room.viewer(1).get("gifts").await.ok();
+    let gift = gifts["gifts"].as_array().unwrap().iter().find(|gift| gift["assetType"] == 1).unwrap().clone();
+    (gift["giftId"].clone(), gift["price"].as_str().unwrap().parse().unwrap())
+}
+
+/// A battle that has begun.
+async fn begun(one: &Room<'_>, other: &Room<'_>, duration_s: u32) -> String {
+    let ask = json!({ "eventId": event_id(), "opponentRoomId": other.room_id.to_string(), "durationS": duration_s });
+    let made = one.streamer().post("pks", ask.clone()).await.ok();
+    assert_eq!(one.streamer().post("pks", ask).await.ok()["replayed"], true);
+    let battle_id = made["battleId"].as_str().unwrap().to_owned();
+    let live = other.streamer().post(&format!("pks/{battle_id}/accept"), json!(null)).await.ok();
+    assert_eq!(live["status"], "live");
+    battle_id
+}
+
+async fn send(room: &Room<'_>, user_id: i64, gift_id: &Value, count: u32) {
+    let sent = json!({ "eventId": event_id(), "giftId": gift_id, "count": count });
+    let viewer = room.viewer(user_id);
+    let (one, other) = tokio::join!(viewer.post("gifts", sent.clone()), viewer.post("gifts", sent));
+    assert!(one.ok()["replayed"] != other.ok()["replayed"]);
+}
+
+/// Waits until the battle has this score.
+async fn scored(room: &Room<'_>, battle_id: &str, challenger: i64, challenged: i64) {
+    let expected = [challenger, challenged].map(|score| json!(score.to_string()));
+    for _ in 0..1_000 {
+        let battle = room.viewer(1).get(&format!("pks/{battle_id}")).await.ok();
+        if [&battle["challenger"]["score"], &battle["challenged"]["score"]] == [&expected[0], &expected[1]] {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let battle = room.viewer(1).get(&format!("pks/{battle_id}")).await.ok();
+    assert_eq!([battle["challenger"]["score"].clone(), battle["challenged"]["score"].clone()], expected);
+}
+
+#[tokio::test]
+async fn the_gifts_of_both_rooms_decide_and_both_rooms_see_it() {
+    let house = House::open(&["pk", "gift"]).await;
+    let (one, other) = (house.room(plugins(&json!({}))).await, house.room(plugins(&json!({}))).await);
+    for user_id in 1_001..1_011 {
+        house.give(user_id, 100_000).await;
+    }
+    let (gift_id, price) = gift(&one).await;
+    let (mut seen, mut seen_elsewhere) = (one.viewer(1).watch().await, other.viewer(1).watch().await);
+    send(&one, 1_001, &gift_id, 5).await;
+    let battle_id = begun(&one, &other, 60).await;
+    for seen in [&mut seen, &mut seen_elsewhere] {
+        assert_eq!(seen.next("pk.invited").await["battleId"], json!(battle_id));
+        assert_eq!(seen.next("pk.started").await["battleId"], json!(battle_id));
+    }
+    join_all((1_001..1_006).map(|user_id| send(&one, user_id, &gift_id, 2))).await;
+    join_all((1_006..1_011).map(|user_id| send(&other, user_id, &gift_id, 3))).await;
+    scored(&one, &battle_id, 10 * price, 15 * price).await;
+    house.clock.advance(Duration::from_millis(500));
+    for seen in [&mut seen, &mut seen_elsewhere] {
+        // The last score always arrives, whatever was shown before it.
+        while seen.next("pk.score").await["challenged"]["score"] != json!((15 * price).to_string()) {}
+    }
+    let rooms = (one.room_id, other.room_id);
+    drop((seen, seen_elsewhere));
+    let house = house.restart().await;
+    let (one, other) = (house.known_room(rooms.0), house.known_room(rooms.1));
+    let mut seen = one.viewer(1).watch().await;
+    house.clock.advance(Duration::from_secs(60));
+    // After the end by the host's clock, and before the sums are final.
+    send(&one, 1_001, &gift_id, 100).await;
+    house.clock.advance(Duration::from_secs(3));
+    let ended = seen.next("pk.ended").await;
+    assert_eq!((&ended["winner"], &ended["status"]), (&json!("challenged"), &json!("ended")));
+    scored(&other, &battle_id, 10 * price, 15 * price).await;
+    assert_eq!(other.viewer(1).get("pk").await.ok()["battleId"], json!(battle_id));
+    begun(&other, &one, 10).await;
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_tie_goes_on_and_then_nobody_has_won() {
+    let house = House::open(&["pk", "gift"]).await;
+    let overtime = json!({ "tie": { "kind": "overtime", "seconds": 30, "times": 1 } });
+    let (one, other) = (house.room(plugins(&overtime)).await, house.room(plugins(&json!({}))).await);
+    let mut seen = other.viewer(1).watch().await;
+    let battle_id = begun(&one, &other, 10).await;
+    house.clock.advance(Duration::from_secs(13));
+    assert_eq!(seen.next("pk.overtime").await["overtimes"], 1);
+    house.clock.advance(Duration::from_secs(33));
+    let ended = seen.next("pk.ended").await;
+    assert_eq!((&ended["winner"], &ended["battleId"]), (&json!(null), &json!(battle_id)));
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_room_is_in_one_battle_and_only_who_is_invited_accepts_in_time() {
+    let house = House::open(&["pk", "gift"]).await;
+    let config = json!({});
+    let (one, other) = (house.room(plugins(&config)).await, house.room(plugins(&config)).await);
+    let third = house.room(plugins(&config)).await;
+    let without = house.room(json!([])).await;
+    let ask = |opponent: &Room<'_>, duration_s: i64| json!({ "eventId": event_id(), "opponentRoomId": opponent.room_id.to_string(), "durationS": duration_s });
+    let _ = one.viewer(1_001).post("pks", ask(&other, 60)).await.refused(403, "forbidden");
+    let _ = one.somebody(78, Role::Streamer).post("pks", ask(&other, 60)).await.refused(403, "forbidden");
+    let _ = one.streamer().post("pks", ask(&one, 60)).await.refused(400, "invalid-request");
+    let _ = one.streamer().post("pks", ask(&other, -1)).await.refused(400, "invalid-request");
+    let _ = one.streamer().post("pks", ask(&without, 60)).await.refused(404, "no-opponent");
+    let to_third = one.streamer().post("pks", ask(&third, 60)).await.ok();
+    let accept_third = format!("pks/{}/accept", to_third["battleId"].as_str().unwrap());
+    let _ = other.streamer().post(&accept_third, json!(null)).await.refused(403, "not-invited");
+    let _ = other.streamer().post("pks/0123/accept", json!(null)).await.refused(404, "battle-not-found");
+    let battle_id = begun(&one, &other, 60).await;
+    let _ = third.streamer().post(&accept_third, json!(null)).await.refused(409, "room-busy");
+    house.clock.advance(Duration::from_secs(64));
+    let mut patience = 1_000;
+    while one.viewer(1).get(&format!("pks/{battle_id}")).await.ok()["status"] != "ended" {
+        patience -= 1;
+        assert!(patience > 0, "the battle does not end");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let _ = third.streamer().post(&accept_third, json!(null)).await.refused(409, "invitation-over");
+    house.close().await;
+}
