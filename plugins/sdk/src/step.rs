@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use crate::timers::millis;
 use crate::{Caller, EventId, Problem, cache, ledger, read_json};
 
-/// How long an answer is remembered for a repetition: a day.
+/// How long an answer is remembered for a repetition unless the step says otherwise: a day.
 const REMEMBERED: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Checks and writes, made together or not at all by [`Step::commit`] or [`Step::once`]. At most 10,000 writes.
@@ -17,6 +17,7 @@ const REMEMBERED: Duration = Duration::from_secs(24 * 60 * 60);
 pub struct Step {
     shard: String,
     ttl_ms: Option<u32>,
+    remembered: Option<Duration>,
     checks: Vec<cache::Check>,
     writes: Vec<cache::Write>,
 }
@@ -60,6 +61,14 @@ impl Step {
     #[must_use]
     pub fn lasting(mut self, ttl: Duration) -> Self {
         self.ttl_ms = Some(ttl_ms(ttl));
+        self
+    }
+
+    /// What [`once`](Self::once) remembers is forgotten so long after instead of a day: where many do small things, such as saying
+    /// something, that is what bounds the memory.
+    #[must_use]
+    pub fn remembering(mut self, ttl: Duration) -> Self {
+        self.remembered = Some(ttl);
         self
     }
 
@@ -129,7 +138,7 @@ impl Step {
         })
     }
 
-    /// Makes it at most once for (caller, event id) in this shard within a day, and remembers the answer in the same step. A repetition
+    /// Makes it at most once for (caller, event id) in this shard within a day (or as [`remembering`](Self::remembering) says), and remembers the answer in the same step. A repetition
     /// with the same content gets the answer that was remembered, whatever the checks would say now; other content is refused. The
     /// content names all that was asked for: what is done, the things of the path, the fields of the body.
     ///
@@ -150,7 +159,8 @@ impl Step {
             return Ok(Ok(known));
         }
         let known = Remembered { content: content.clone(), answer };
-        let mut step = self.clone().absent(key.clone()).put(key.clone(), &known, Some(REMEMBERED))?;
+        let ttl = self.remembered.unwrap_or(REMEMBERED);
+        let mut step = self.clone().absent(key.clone()).put(key.clone(), &known, Some(ttl))?;
         // The last check is this one; asked first, it says whether somebody was faster.
         step.checks.rotate_right(1);
         match step.commit()? {

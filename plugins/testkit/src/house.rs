@@ -52,10 +52,20 @@ impl House {
 
     /// Stops it in order, and starts it again on its data. Watches end.
     pub async fn restart(self) -> Self {
+        self.restart_after(|_| {}).await
+    }
+
+    /// The same, but everything outside of the database was lost meanwhile: the cache, timers, events on their way.
+    pub async fn restart_from_database(self) -> Self {
+        self.restart_after(lose_all_but_database).await
+    }
+
+    async fn restart_after(self, meanwhile: impl FnOnce(&Path)) -> Self {
         let rooms = self.rooms.load(Ordering::SeqCst);
         let Self { clock, data, plugins, stop, served, .. } = self;
         stop.cancel();
         served.await.unwrap();
+        meanwhile(data.path());
         let house = Self::start(clock, data, plugins).await;
         house.rooms.store(rooms, Ordering::SeqCst);
         house
@@ -159,6 +169,19 @@ fn config(data: &Path, plugins: &Path) -> Config {
     config.rate_limits.user_per_second = 0;
     config.rate_limits.room_per_second = 0;
     config
+}
+
+fn lose_all_but_database(data: &Path) {
+    for entry in std::fs::read_dir(data).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_name().to_string_lossy().starts_with("greenroom.db") {
+            continue;
+        }
+        match entry.file_type().unwrap().is_dir() {
+            true => std::fs::remove_dir_all(entry.path()).unwrap(),
+            false => std::fs::remove_file(entry.path()).unwrap(),
+        }
+    }
 }
 
 /// Where `cargo xtask plugins` puts what it builds.
