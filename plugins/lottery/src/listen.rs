@@ -1,7 +1,7 @@
 //! Everything that is consumed: the lottery's own money, gifts, and words in the chat.
 
 use greenroom_sdk::{
-    Amount, Message, Problem, Room, Stopped, Transfer, Verdict, fair::Secret, ledger, logging, read_json,
+    Amount, Id, Message, Problem, Room, Stopped, Transfer, Verdict, fair::Secret, ledger, logging, read_json,
     room::Priority, settle, stored,
 };
 
@@ -9,7 +9,7 @@ use crate::create::{self, open_ones};
 use crate::enter::take_in;
 use crate::lottery::{self, Lottery};
 use crate::pay;
-use crate::rules::Definition;
+use crate::rules::{Definition, Entry};
 use crate::{Settings, TOPIC};
 
 const RETRY_MS: u32 = 500;
@@ -32,8 +32,10 @@ struct Gift {
     gift_id: i64,
 }
 
+/// An event that holds nothing has no payer, so the writer is in it.
 #[stored]
 struct Said {
+    user_id: Id,
     text: String,
 }
 
@@ -131,23 +133,43 @@ fn hear(message: &Message) -> Verdict {
 }
 
 fn heard(message: &Message) -> Result<(), Problem> {
-    let spent = message.held.as_ref().map_or(0, |held| held.amount);
-    let gift: Option<Gift> = read_json(&message.payload).ok().filter(|_| message.held.is_some());
-    let said: Option<Said> = read_json(&message.payload).ok().filter(|_| message.held.is_none());
+    let Some(sent) = Sent::of(message) else { return Ok(()) };
     for open in open_ones(message.room_id)? {
-        let is_given = gift.as_ref().is_some_and(|gift| open.entry.is_given(gift.gift_id, spent));
-        let is_said = said.as_ref().is_some_and(|said| open.entry.is_said(&said.text));
-        if !is_given && !is_said {
-            continue;
-        }
+        let Some(user_id) = sent.enters(&open.entry) else { continue };
         let Some(room) = Room::<Settings>::find(message.room_id)? else { return Ok(()) };
         let lottery = lottery::get(&room, &open.lottery_id)?;
         // By the time at which the host accepted it: no client can forge it.
         if lottery.is_open_at(message.at_ms) {
-            match take_in(&room, &lottery, message.payer, &cause(message))? {
+            match take_in(&room, &lottery, user_id, &cause(message))? {
                 Ok(()) | Err(Stopped::Limit(_) | Stopped::Check(_)) => {}
             }
         }
     }
     Ok(())
+}
+
+/// Something of another plugin that may enter somebody.
+enum Sent {
+    Gift { user_id: i64, gift: Gift, spent: i64 },
+    Word(Said),
+}
+
+impl Sent {
+    fn of(message: &Message) -> Option<Self> {
+        match &message.held {
+            Some(held) => {
+                let gift = read_json(&message.payload).ok()?;
+                Some(Self::Gift { user_id: message.payer, gift, spent: held.amount })
+            }
+            None => read_json(&message.payload).ok().map(Self::Word),
+        }
+    }
+
+    /// Who enters by it, if somebody does.
+    fn enters(&self, entry: &Entry) -> Option<i64> {
+        match self {
+            Self::Gift { user_id, gift, spent } => entry.is_given(gift.gift_id, *spent).then_some(*user_id),
+            Self::Word(said) => entry.is_said(&said.text).then_some(said.user_id.get()),
+        }
+    }
 }

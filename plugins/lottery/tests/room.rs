@@ -308,3 +308,27 @@ async fn who_sends_the_gift_enters_and_nobody_enters_or_ends_what_is_not_theirs(
     assert_eq!(lottery["wins"], json!([{ "userId": "1001", "tier": 0 }]));
     house.close().await;
 }
+
+#[tokio::test]
+async fn who_says_the_word_enters_and_other_words_do_not() {
+    let house = House::open(&["lottery", "chat"]).await;
+    let room = house.room(json!([{ "name": "lottery" }, { "name": "chat" }])).await;
+    let lottery_id = make(&room, lottery_with(json!({ "kind": "keyword", "word": "Luck" }), 5)).await;
+    let says = [(1_001, "luck!"), (1_002, "good LUCK to all"), (1_003, "unlucky"), (1_001, "luck again")];
+    for (user_id, text) in says {
+        room.viewer(user_id).post("chat/messages", json!({ "eventId": event_id(), "text": text })).await.ok();
+        house.clock.advance(Duration::from_secs(5));
+    }
+    for user_id in [1_001, 1_002] {
+        let mine = format!("lotteries/{lottery_id}/entries/me");
+        while room.viewer(user_id).get(&mine).await.ok()["chances"] != 1 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+    let lottery = drawn(&house, &room, &lottery_id).await;
+    let mut winners: Vec<&str> =
+        lottery["wins"].as_array().unwrap().iter().map(|win| win["userId"].as_str().unwrap()).collect();
+    winners.sort_unstable();
+    assert_eq!(winners, ["1001", "1002"]);
+    house.close().await;
+}
