@@ -21,6 +21,7 @@ mod limits;
 mod pool;
 mod posting;
 mod prepare;
+mod processor;
 mod registry;
 mod schema;
 mod state;

@@ -26,8 +26,6 @@ pub(crate) struct Caller<'a> {
     pub(crate) cache: &'a dyn Cache,
     pub(crate) ledger: &'a Ledger,
     pub(crate) push_bus: &'a dyn PushBus,
-    /// How often guest code comes back to the host, in milliseconds.
-    pub(crate) tick_ms: u32,
     /// How long the events of a batch that failed may be tried alone.
     pub(crate) alone_max: Duration,
 }
@@ -59,7 +57,7 @@ impl Caller<'_> {
         };
         let left = || timeout.saturating_sub(began.elapsed());
         let is_batch = matches!(kind, Kind::Consume(_));
-        let call = Call::new(kind, context.cloned(), &plugin.limits, self.tick_ms);
+        let call = Call::new(kind, context.cloned(), &plugin.limits);
         let (ran, is_outage) = host::watched(run(plugin, call, input, timeout, left)).await;
         if is_batch && is_outage && !has_dealt(&ran) {
             return Err(Error::Unavailable("a backend did not answer".into()));

@@ -98,7 +98,7 @@ impl Workshop {
         self.check_component(&component, &checked)?;
         let pre = self.linker.instantiate_pre(&component).map_err(|e| rejected("imports", format!("{e:#}")))?;
         let Checked { manifest, digest, limits, schemas } = checked;
-        let profile = Arc::new(profile(&manifest, &limits, &schemas, &self.bounds));
+        let profile = Arc::new(profile(&manifest, &limits, &schemas));
         let pool = Pool::new(
             Template::new(pre),
             Arc::clone(&self.ports),
@@ -157,7 +157,7 @@ impl Workshop {
     }
 }
 
-fn profile(manifest: &Manifest, limits: &Limits, schemas: &Schemas, bounds: &Bounds) -> Profile {
+fn profile(manifest: &Manifest, limits: &Limits, schemas: &Schemas) -> Profile {
     let default_config =
         configure(&schemas.config, Value::Null).map_or_else(|_| "{}".into(), |value| value.to_string());
     Profile {
@@ -168,7 +168,6 @@ fn profile(manifest: &Manifest, limits: &Limits, schemas: &Schemas, bounds: &Bou
         statements: manifest.statements.clone(),
         remembered: manifest.remembered.iter().cloned().collect(),
         limits: limits.clone(),
-        tick_ms: u32::try_from(bounds.tick.as_millis()).unwrap_or(u32::MAX).max(1),
         default_config: default_config.into(),
     }
 }

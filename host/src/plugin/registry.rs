@@ -359,7 +359,6 @@ impl Registry {
             cache: self.workshop.ports.cache.as_ref(),
             ledger: self.workshop.ports.ledger.as_ref(),
             push_bus: self.push_bus.as_ref(),
-            tick_ms: u32::try_from(bounds.tick.as_millis()).unwrap_or(u32::MAX).max(1),
             alone_max: bounds.alone_max,
         }
     }

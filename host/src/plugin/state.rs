@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
 
 use greenroom_manifest::Grant;
 use wasmtime::component::ResourceTable;
@@ -14,6 +15,7 @@ use crate::domain::{AssetType, ContentDigest, Event, EventId, PushMessage, RoomI
 use crate::ledger::Ledger;
 use crate::plugin::host::{Pots, RememberedRows};
 use crate::plugin::limits::Limits;
+use crate::plugin::processor::ProcessorTime;
 use crate::plugin::{Caller, Context, Enabled, RoomInfo};
 use crate::ports::cache::{Cache, Position};
 use crate::ports::clock::Clock;
@@ -50,7 +52,6 @@ pub(crate) struct Profile {
     pub(crate) statements: BTreeMap<String, String>,
     pub(crate) remembered: BTreeSet<String>,
     pub(crate) limits: Limits,
-    pub(crate) tick_ms: u32,
     /// For calls that are about no room.
     pub(crate) default_config: Arc<str>,
 }
@@ -95,7 +96,8 @@ pub(crate) struct Call {
     pub(crate) pots_made: u32,
     pub(crate) host_calls_left: u32,
     pub(crate) pushes_max: usize,
-    pub(crate) ticks_left: u32,
+    /// On a processor.
+    pub(crate) deadline: Duration,
     /// Why the host ended the call.
     pub(crate) breach: Option<Breach>,
 }
@@ -111,10 +113,9 @@ pub(crate) enum Breach {
 
 impl Call {
     /// A call with all its limits ahead of it.
-    pub(crate) fn new(kind: Kind, context: Option<Arc<Context>>, limits: &Limits, tick_ms: u32) -> Self {
+    pub(crate) fn new(kind: Kind, context: Option<Arc<Context>>, limits: &Limits) -> Self {
         let batch = matches!(kind, Kind::Consume(_) | Kind::Starting);
         let deadline = if batch { limits.batch_deadline } else { limits.deadline };
-        let deadline_ms = u32::try_from(deadline.as_millis()).unwrap_or(u32::MAX);
         Self {
             kind,
             context,
@@ -128,7 +129,7 @@ impl Call {
             pots_made: 0,
             pushes_max: if batch { limits.batch_pushes } else { limits.pushes } as usize,
             host_calls_left: if batch { limits.batch_host_calls } else { limits.host_calls },
-            ticks_left: deadline_ms.div_ceil(tick_ms.max(1)),
+            deadline,
             breach: None,
         }
     }
@@ -146,15 +147,16 @@ pub(crate) struct State {
     pub(crate) call: Call,
     pub(crate) memory: Memory,
     pub(crate) table: ResourceTable,
+    pub(crate) processor: Arc<ProcessorTime>,
 }
 
 impl State {
     pub(crate) fn new(ports: Arc<Ports>, profile: Arc<Profile>) -> Self {
-        let call = Call::new(Kind::Starting, None, &profile.limits, profile.tick_ms);
+        let call = Call::new(Kind::Starting, None, &profile.limits);
         let memory = Memory { limit: profile.limits.memory_bytes, bytes: 0, refused: false };
         let mut table = ResourceTable::new();
         table.set_max_capacity(1_024);
-        Self { ports, profile, call, memory, table }
+        Self { ports, profile, call, memory, table, processor: Arc::new(ProcessorTime::new()) }
     }
 
     /// Counts a host call.
@@ -226,18 +228,13 @@ impl State {
         }
     }
 
-    /// Called each time guest code has run for a tick.
+    /// Called now and then while guest code runs, and when it goes on after a wait for the host.
     pub(crate) fn tick(&mut self) -> wasmtime::Result<UpdateDeadline> {
-        match self.call.ticks_left.checked_sub(1) {
-            Some(left) if left > 0 => {
-                self.call.ticks_left = left;
-                Ok(UpdateDeadline::Yield(1))
-            }
-            _ => {
-                self.call.breach = Some(Breach::Deadline);
-                Err(wasmtime::Error::msg("the call used up its time on the processor"))
-            }
+        if self.processor.spent() < self.call.deadline {
+            return Ok(UpdateDeadline::Yield(1));
         }
+        self.call.breach = Some(Breach::Deadline);
+        Err(wasmtime::Error::msg("the call used up its time on the processor"))
     }
 }
 

@@ -138,6 +138,11 @@ impl Timers {
             let writes = these().map(put).collect();
             match self.commit(shard.clone(), checks, writes).await? {
                 CommitResult::CheckFailed(place) if place < unmarked.len() => changed.push(unmarked.remove(place)),
+                // What a timer follows from may not be durable yet, and it may do what cannot be undone, such as writing to the database.
+                CommitResult::Applied(_, position) => {
+                    self.cache.durable(position).await?;
+                    break;
+                }
                 _ => break,
             }
         }

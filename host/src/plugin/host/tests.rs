@@ -86,7 +86,6 @@ fn profile() -> Profile {
         statements: [("one".to_owned(), "SELECT 1".to_owned())].into(),
         remembered: BTreeSet::new(),
         limits: Limits::of(&manifest, &Bounds::default()).unwrap(),
-        tick_ms: 5,
         default_config: "{}".into(),
     }
 }
@@ -94,7 +93,7 @@ fn profile() -> Profile {
 impl House {
     fn call(&self, kind: Kind) -> State {
         let mut state = State::new(Arc::clone(&self.ports), Arc::clone(&self.profile));
-        state.call = Call::new(kind, None, &self.profile.limits, self.profile.tick_ms);
+        state.call = Call::new(kind, None, &self.profile.limits);
         state
     }
 

@@ -12,7 +12,7 @@ impl House {
     /// A call of another plugin over the same backends.
     fn stranger(&self, kind: Kind) -> State {
         let mut state = State::new(Arc::clone(&self.ports), Arc::new(Profile { name: "thief".into(), ..profile() }));
-        state.call = Call::new(kind, None, &self.profile.limits, self.profile.tick_ms);
+        state.call = Call::new(kind, None, &self.profile.limits);
         state
     }
 
