@@ -1,9 +1,10 @@
 //! The end of a lottery: the list is closed and its digest published, then the winners are drawn; or everything is given back.
 
-use greenroom_sdk::{
-    Amount, Now, Path, Problem, Room, Timer, answer, fair::Digest, fair::Secret, room::Priority, route,
-};
 use std::time::Duration;
+
+use greenroom_sdk::fair::{Digest, Secret};
+use greenroom_sdk::record::{self, Stage};
+use greenroom_sdk::{Amount, Now, Path, Problem, Room, Timer, answer, logging, room::Priority, route};
 
 use crate::create::not_open;
 use crate::draw::{self, Win};
@@ -56,14 +57,13 @@ pub(crate) fn draw_now(room: Room<Settings>, Path(lottery_id): Path<String>) -> 
 
 /// Cancels a lottery that is not drawn, may be repeated: every ticket and all prizes are given back.
 #[route(POST "lotteries/{lotteryId}/cancel", roles(streamer, operator))]
-pub(crate) fn cancel(room: Room<Settings>, Now(now_ms): Now, Path(lottery_id): Path<String>) -> Result<View, Problem> {
+pub(crate) fn cancel(room: Room<Settings>, Path(lottery_id): Path<String>) -> Result<View, Problem> {
     let found = lottery::get(&room, &lottery_id)?;
     if found.status == Status::Drawn {
         return Err(over(&found));
     }
     // Should this call end half-way, the timer goes on.
-    let pay = Alarm::Pay { lottery_id: lottery_id.clone(), from: 0 };
-    pay.ensure_in(room.room_id, Duration::from_secs(2))?;
+    Alarm::Cancel { lottery_id: lottery_id.clone() }.ensure_in(room.room_id, Duration::from_secs(2))?;
     let changed = change(room.room_id, &lottery_id, &[Status::Open, Status::Closed], |lottery| {
         lottery.status = Status::Cancelled;
     })?;
@@ -75,13 +75,36 @@ pub(crate) fn cancel(room: Room<Settings>, Now(now_ms): Now, Path(lottery_id): P
     if lottery.status != Status::Cancelled {
         return Err(over(&lottery));
     }
+    cancelled(&room, &lottery)?;
+    Ok(lottery.view())
+}
+
+/// Goes on with a cancellation that may have ended half-way.
+pub(crate) fn go_on(room: &Room<Settings>, lottery_id: &str) -> Result<(), Problem> {
+    let found = lottery::find(room, lottery_id)?;
+    match found.filter(|lottery| lottery.status == Status::Cancelled && !lottery.is_paid) {
+        Some(lottery) => cancelled(room, &lottery),
+        None => Ok(()),
+    }
+}
+
+/// What follows from a cancellation. May be repeated.
+fn cancelled(room: &Room<Settings>, lottery: &Lottery) -> Result<(), Problem> {
+    let lottery_id = &lottery.lottery_id;
+    // From here on a ticket that comes finds that it is too late, and is given back by itself.
     lottery.shards().close(KEPT)?;
-    not_open(room.room_id, &lottery_id)?;
-    lottery::record(room.room_id, &lottery, now_ms)?;
-    pay.ensure_in(room.room_id, Duration::ZERO)?;
-    let view = lottery.view();
-    room.broadcast(&format!("{lottery_id}/cancelled"), "lottery.cancelled", &view, Priority::High)?;
-    Ok(view)
+    not_open(room.room_id, lottery_id)?;
+    record::save(lottery_id, Stage::Ended, lottery)?;
+    Alarm::Pay { lottery_id: lottery_id.clone(), from: 0 }.ensure_in(room.room_id, Duration::ZERO)?;
+    room.broadcast(&format!("{lottery_id}/cancelled"), "lottery.cancelled", &lottery.view(), Priority::High)
+}
+
+/// Cancels a lottery that the cache has lost, and with it the list of entrants: by the receipts everybody gets their coins back. May be
+/// repeated.
+pub(crate) fn salvage(room: &Room<Settings>, mut lottery: Lottery) -> Result<Lottery, Problem> {
+    lottery.status = Status::Cancelled;
+    cancelled(room, &lottery)?;
+    Ok(lottery)
 }
 
 fn over(lottery: &Lottery) -> Problem {
@@ -127,19 +150,22 @@ pub(crate) fn draw(room: &Room<Settings>, lottery_id: &str) -> Result<(), Proble
     };
     let lottery = if found.status == Status::Closed { drawn(room, &found, closing)? } else { Some(found) };
     let Some(lottery) = lottery else { return Ok(()) };
-    lottery::record(room.room_id, &lottery, Now::of_this_call().0)?;
+    record::save(lottery_id, Stage::Ended, &lottery)?;
     Alarm::Pay { lottery_id: lottery_id.into(), from: 0 }.ensure_in(room.room_id, Duration::ZERO)?;
     tell(room, &lottery)
 }
 
-/// None if it was cancelled meanwhile.
+/// None if it was cancelled meanwhile, or is now because the cache has lost some of the list.
 fn drawn(room: &Room<Settings>, lottery: &Lottery, closing: Closing) -> Result<Option<Lottery>, Problem> {
     let list = entrants::all(lottery)?;
     if draw::digest(&list) != closing.digest {
-        return Err(Problem::failed(format!(
-            "lottery {}: the list is not the one whose digest is public",
-            lottery.lottery_id
-        )));
+        let lost = format!("lottery {}: the list is not the one whose digest is public", lottery.lottery_id);
+        logging::log(logging::Level::Error, "draw", &lost);
+        let cancel = |lottery: &mut Lottery| lottery.status = Status::Cancelled;
+        if let Some(lottery) = change(room.room_id, &lottery.lottery_id, &[Status::Closed], cancel)? {
+            cancelled(room, &lottery)?;
+        }
+        return Ok(None);
     }
     let wins = draw::draw(lottery.secret(), &lottery.definition, &list);
     change(room.room_id, &lottery.lottery_id, &[Status::Closed], |lottery| {

@@ -1,17 +1,21 @@
 //! Making a lottery. Its coin prizes are held first; it opens once they are in its pot, so a prize can always be paid.
 
-use greenroom_sdk::fair::{Digest, Secret};
-use greenroom_sdk::{
-    Amount, Body, Caller, Now, Once, Problem, Room, Step, Stopped, Timer, answer, cache, ledger, read_json,
-    room::Priority, route, stored,
-};
 use std::time::Duration;
 
+use greenroom_sdk::fair::Secret;
+use greenroom_sdk::record::{self, Stage};
+use greenroom_sdk::{
+    Amount, Body, Caller, Document, Now, Once, Problem, Room, Step, Timer, answer, ledger, room::Priority, route,
+    stored,
+};
+
 use crate::listen::Money;
-use crate::lottery::{self, KEPT, Lottery, Status, View};
+use crate::lottery::{self, KEPT, Lottery, Status, View, document};
 use crate::rules::{Definition, Entry};
 use crate::{Alarm, No, Settings, TOPIC};
 
+/// A lottery that nobody ends is ended so long after it was opened: less than its keys are kept, and than a timer is set ahead.
+const OPEN_MAX: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// The key of the open lotteries of a room, in its shard.
 const OPEN: &str = "open";
 /// The key of all lotteries of a room, numbered.
@@ -48,86 +52,135 @@ pub(crate) fn create(
     Body(definition): Body<Definition>,
 ) -> Result<Once<Made>, Problem> {
     definition.check()?;
-    let asset_type = room.config.asset_type;
-    let lottery_id = id_of(room.room_id, caller.user_id, &definition.event_id);
+    let lottery_id = definition.event_id.thing_id(room.room_id, caller.user_id);
     let held = definition.fund()?;
-    if open_ones(room.room_id)?.len() >= usize::try_from(room.config.open_max).unwrap_or(usize::MAX)
-        && lottery::find(&room, &lottery_id)?.is_none()
-    {
-        return Err(No::TooMany { open_max: room.config.open_max }.into());
+    if held != Amount::ZERO {
+        return create_funded(caller, &room, lottery_id, definition, held);
     }
-    if held == Amount::ZERO {
+    let document = document(room.room_id, &lottery_id);
+    let event_id = definition.event_id.clone();
+    let content = ("create", definition.clone());
+    let step = Step::in_shard(lottery::shard(room.room_id));
+    let made = if let Some(known) = step.answered(caller, &event_id, &content)? {
+        known
+    } else {
+        has_place(&room)?;
+        let lottery = written_down(caller, &room, lottery_id.clone(), definition)?.opened(now_ms);
+        // Should this call end half-way, the timer goes on.
+        Alarm::Open { lottery_id: lottery_id.clone() }.ensure(Duration::from_secs(1))?;
         let made = Made { lottery_id: lottery_id.clone(), is_open: true, held };
-        let lottery = Lottery::new(lottery_id, caller.user_id, definition.clone(), asset_type, now_ms, Secret::new()?);
-        let step = step_of(&room, &lottery)?;
-        let made = match step.once(caller, &definition.event_id, &("create", &definition), made)? {
-            Ok(made) => made,
-            Err(stopped) => return Err(Problem::failed(format!("the lottery could not be made: {stopped:?}"))),
-        };
-        follow_up(&room, &made.answer.lottery_id)?;
-        return Ok(made);
-    }
-    let payer = ledger::Account { user_id: caller.user_id, asset_type };
+        let step = listed(document.create(&lottery)?, &lottery_id);
+        let made = step.once(caller, &event_id, &content, made)?;
+        made.map_err(|stopped| Problem::failed(format!("the lottery could not be made: {stopped:?}")))?
+    };
+    go_on(&room, &lottery_id)?;
+    Ok(made)
+}
+
+/// Holds the coins of the prizes; the lottery opens once they are in its pot.
+fn create_funded(
+    caller: Caller,
+    room: &Room<Settings>,
+    lottery_id: String,
+    definition: Definition,
+    held: Amount,
+) -> Result<Once<Made>, Problem> {
+    let payer = ledger::Account { user_id: caller.user_id, asset_type: room.config.asset_type };
+    let event_id = definition.event_id.to_string();
     let content = serde_json::to_vec(&("create", room.room_id, &definition));
-    let money = Money::Prizes { lottery_id: lottery_id.clone(), definition: definition.clone() };
+    let content = content.map_err(|e| Problem::failed(e.to_string()))?;
+    let made = |replayed| Once { answer: Made { lottery_id: lottery_id.clone(), is_open: false, held }, replayed };
+    if ledger::find(payer, &event_id, &content)?.is_some() {
+        return Ok(made(true));
+    }
+    has_place(room)?;
+    // Before a pot is made: who cannot pay makes none.
+    let spendable = ledger::get_balance(payer)?.spendable;
+    if spendable < held.get() {
+        let shortage = ledger::Shortage { balance: spendable, needed: held.get() };
+        return Err(ledger::Error::InsufficientBalance(shortage).into());
+    }
+    let lottery = written_down(caller, room, lottery_id.clone(), definition)?;
     let hold = ledger::HoldRequest {
-        event_id: definition.event_id.to_string(),
-        payer,
+        event_id,
+        payer: ledger::Account { asset_type: lottery.asset_type, ..payer },
         amount: held.get(),
-        content: content.map_err(|e| Problem::failed(e.to_string()))?,
+        content,
         topic: TOPIC.into(),
-        payload: money.payload()?,
+        payload: Money::Prizes { lottery_id: lottery_id.clone(), pot: lottery.pot }.payload()?,
         counters: Vec::new(),
     };
-    let outcome = ledger::hold(&hold)?;
-    Ok(Once { answer: Made { lottery_id, is_open: false, held }, replayed: outcome.replayed })
+    Ok(made(ledger::hold(&hold)?.replayed))
 }
 
-/// The same for a repetition, and nobody else's.
-fn id_of(room_id: i64, maker: i64, event_id: &str) -> String {
-    let digest = Digest::of([room_id.to_string(), maker.to_string(), event_id.to_owned()]).to_string();
-    digest.chars().take(20).collect()
+fn has_place(room: &Room<Settings>) -> Result<(), Problem> {
+    let open_max = room.config.open_max;
+    let is_full = open_ones(room.room_id)?.len() >= usize::try_from(open_max).unwrap_or(usize::MAX);
+    if is_full { Err(No::TooMany { open_max }.into()) } else { Ok(()) }
 }
 
-/// Opens a lottery whose prizes are in the pot. May be repeated.
-pub(crate) fn open(room: &Room<Settings>, lottery: &Lottery) -> Result<(), Problem> {
-    match step_of(room, lottery)?.commit()? {
-        Ok(_) | Err(Stopped::Check(_)) => follow_up(room, &lottery.lottery_id),
-        Err(stopped) => Err(Problem::failed(format!("the lottery could not be opened: {stopped:?}"))),
+/// The lottery as it is in the table, now or from an earlier try, before anybody pays for anything.
+fn written_down(
+    caller: Caller,
+    room: &Room<Settings>,
+    lottery_id: String,
+    definition: Definition,
+) -> Result<Lottery, Problem> {
+    let is_paid = definition.fund()? != Amount::ZERO || definition.price() != Amount::ZERO;
+    let user_id = if is_paid { ledger::pot(&format!("lottery/{lottery_id}"))? } else { 0 };
+    let account = ledger::Account { user_id, asset_type: room.config.asset_type };
+    let lottery = Lottery::new(lottery_id, caller.user_id, definition, account, Secret::new()?);
+    let written = record::put(&lottery.lottery_id, room.room_id, &lottery)?;
+    if written.definition != lottery.definition {
+        return Err(ledger::Error::EventIdReused.into());
     }
+    Ok(written)
 }
 
-fn step_of(room: &Room<Settings>, lottery: &Lottery) -> Result<Step, Problem> {
-    let key = lottery::key(&lottery.lottery_id);
-    let step = Step::in_shard(lottery::shard(room.room_id)).lasting(KEPT).absent(key.clone());
-    Ok(step.put(key, lottery, None)?.enter(ALL, lottery.lottery_id.clone(), None))
+/// Opens a lottery whose prizes are in the pot. May be repeated. False if it is cancelled, or was never made.
+pub(crate) fn open(room: &Room<Settings>, lottery_id: &str, now_ms: u64) -> Result<bool, Problem> {
+    if lottery::find(room, lottery_id)?.is_none() {
+        let Some((_, lottery)) = record::find::<Lottery>(lottery_id, room.room_id)? else { return Ok(false) };
+        let document = document(room.room_id, lottery_id);
+        // Stopped, it is there.
+        let _ = listed(document.create(&lottery.opened(now_ms))?, lottery_id).commit()?;
+    }
+    go_on(room, lottery_id)?;
+    Ok(lottery::get(room, lottery_id)?.status != Status::Cancelled)
+}
+
+fn listed(step: Step, lottery_id: &str) -> Step {
+    step.enter(ALL, lottery_id, None)
 }
 
 /// Puts it among the open ones, sets its timer, tells the room. May be repeated, also after it has ended.
-fn follow_up(room: &Room<Settings>, lottery_id: &str) -> Result<(), Problem> {
-    let lottery = lottery::get(room, lottery_id)?;
+pub(crate) fn go_on(room: &Room<Settings>, lottery_id: &str) -> Result<(), Problem> {
+    let Some(lottery) = lottery::find(room, lottery_id)? else { return Ok(()) };
     if lottery.status != Status::Open {
         return Ok(());
     }
+    record::save(lottery_id, Stage::Begun, &lottery)?;
+    let until_close = match lottery.closes_at_ms {
+        Some(closes_at_ms) => Duration::from_millis(closes_at_ms.saturating_sub(lottery.opened_at_ms)),
+        None => OPEN_MAX,
+    };
+    let drain = Duration::from_secs(room.config.drain_s.into());
+    Alarm::Close { lottery_id: lottery_id.into() }.ensure_in(room.room_id, until_close + drain)?;
     let short = Open { lottery_id: lottery_id.into(), entry: lottery.definition.entry.clone() };
     change_open(room.room_id, |open| {
         open.retain(|other| other.lottery_id != short.lottery_id);
         open.push(short.clone());
     })?;
-    if let Some(closes_at_ms) = lottery.closes_at_ms {
-        let left = closes_at_ms.saturating_sub(lottery.opened_at_ms);
-        let drain = Duration::from_secs(room.config.drain_s.into());
-        Alarm::Close { lottery_id: lottery_id.into() }.ensure_in(room.room_id, Duration::from_millis(left) + drain)?;
+    if lottery::get(room, lottery_id)?.status != Status::Open {
+        // It was ended meanwhile, and was taken from among them before it was there.
+        return not_open(room.room_id, lottery_id);
     }
     room.broadcast(lottery_id, "lottery.opened", &Opened { lottery: lottery.view() }, Priority::High)
 }
 
 /// The open lotteries of a room.
 pub(crate) fn open_ones(room_id: i64) -> Result<Vec<Open>, Problem> {
-    match cache::get(&lottery::shard(room_id), OPEN)? {
-        Some(bytes) => read_json(&bytes).map_err(|e| Problem::failed(format!("the open lotteries: {e}"))),
-        None => Ok(Vec::new()),
-    }
+    Ok(open_document(room_id).read()?.unwrap_or_default())
 }
 
 /// Takes an ended one from among the open ones.
@@ -136,18 +189,14 @@ pub(crate) fn not_open(room_id: i64, lottery_id: &str) -> Result<(), Problem> {
 }
 
 fn change_open(room_id: i64, change: impl Fn(&mut Vec<Open>)) -> Result<(), Problem> {
-    for _ in 0..5 {
-        let shard = lottery::shard(room_id);
-        let bytes = cache::get(&shard, OPEN)?;
-        let mut open: Vec<Open> = match &bytes {
-            Some(bytes) => read_json(bytes).map_err(|e| Problem::failed(format!("the open lotteries: {e}")))?,
-            None => Vec::new(),
-        };
+    let changed = open_document(room_id).edit(|found| {
+        let mut open = found.unwrap_or_default();
         change(&mut open);
-        let step = Step::in_shard(shard).lasting(KEPT).expect(OPEN, bytes).put(OPEN, &open, None)?;
-        if step.commit()?.is_ok() {
-            return Ok(());
-        }
-    }
-    Err(Problem::overloaded("the room's lotteries are being changed; try again"))
+        Ok(Some(open))
+    });
+    changed.map(drop)
+}
+
+fn open_document(room_id: i64) -> Document<Vec<Open>> {
+    Document::new(lottery::shard(room_id), OPEN, KEPT)
 }

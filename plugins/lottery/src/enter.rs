@@ -14,6 +14,8 @@ use crate::{Alarm, No, Settings, TOPIC};
 /// The ranking of a shard's entrants by their chances, and the counter of all of them.
 pub(crate) const ENTRANTS: &str = "entrants";
 const CHANCES: &str = "chances";
+/// Chances of a lottery whose chances are not bounded, in each of its 64 shards: a draw has to be possible in one call.
+const SHARD_CHANCES_MAX: u32 = 20_000;
 /// The checks and the writes of [`step`], in their order.
 const CLOSED: u32 = 0;
 const OF_VIEWER: u32 = 0;
@@ -91,7 +93,7 @@ fn buy(
             amount: price.get(),
             content,
             topic: TOPIC.into(),
-            payload: Money::Ticket { lottery_id: lottery_id.clone() }.payload()?,
+            payload: Money::Ticket { lottery_id: lottery_id.clone(), pot: lottery.pot }.payload()?,
             counters: vec![counter],
         };
         ledger::hold(&hold).map_err(|error| match error {
@@ -113,7 +115,7 @@ fn step(lottery: &Lottery, user_id: i64) -> Step {
     lottery
         .step(user_id)
         .add(format!("of/{user_id}"), 1, Some(of_viewer))
-        .add(CHANCES, 1, definition.chances_max.map(i64::from))
+        .add(CHANCES, 1, Some(definition.chances_max.unwrap_or(SHARD_CHANCES_MAX).into()))
         .write(cache::Write::RankAdd(cache::Score {
             key: ENTRANTS.into(),
             member: user_id.to_string(),
@@ -130,13 +132,15 @@ pub(crate) fn take_in(
     cause: &str,
 ) -> Result<Made<()>, Problem> {
     let key = format!("cause/{cause}");
-    let made = match step(lottery, user_id).absent(key.clone()).put(key, &true, None)?.commit()? {
+    match step(lottery, user_id).absent(key.clone()).put(key.clone(), &true, None)?.commit()? {
         // The cause counted before.
-        Ok(_) | Err(Stopped::Check(1)) => Ok(()),
+        Ok(_) | Err(Stopped::Check(1)) => {}
+        // It may have counted before the end, and come again: who was taken in is not given their coins back, too.
+        Err(Stopped::Check(CLOSED)) if cache::get(&lottery.shard(user_id), &key)?.is_some() => {}
         Err(stopped) => return Ok(Err(stopped)),
-    };
+    }
     close_if_full(room, lottery)?;
-    Ok(made)
+    Ok(Ok(()))
 }
 
 /// How many chances a user has.
@@ -157,7 +161,9 @@ pub(crate) fn refusal(lottery: &Lottery, stopped: Stopped) -> Problem {
     match stopped {
         Stopped::Check(CLOSED) => No::NotOpen { lottery_id: lottery.lottery_id.clone(), status: lottery.word() }.into(),
         Stopped::Limit(OF_VIEWER) => No::AllUsed { chances_max: definition.chances_per_viewer }.into(),
-        Stopped::Limit(OF_ALL) => No::Full { chances_max: definition.chances_max.unwrap_or_default() }.into(),
+        Stopped::Limit(OF_ALL) => {
+            No::Full { chances_max: definition.chances_max.unwrap_or(64 * SHARD_CHANCES_MAX) }.into()
+        }
         other => Problem::failed(format!("an entry was stopped by {other:?}")),
     }
 }

@@ -1,29 +1,28 @@
 //! Everything that is consumed: the lottery's own money, gifts, and words in the chat.
 
+use std::cell::Cell;
+
 use greenroom_sdk::{
-    Amount, Id, Message, Problem, Room, Stopped, Transfer, Verdict, fair::Secret, ledger, logging, read_json,
-    room::Priority, settle, stored,
+    Amount, Id, Message, Payment, Pot, Problem, Room, Stopped, Transfer, Verdict, ledger, logging, read_json,
+    room::Priority, settle, stored, write_receipts,
 };
 
 use crate::create::{self, open_ones};
 use crate::enter::take_in;
-use crate::lottery::{self, Lottery};
-use crate::pay;
-use crate::rules::{Definition, Entry};
+use crate::lottery::{self, Status};
+use crate::rules::Entry;
 use crate::{Settings, TOPIC};
 
 const RETRY_MS: u32 = 500;
 
-/// What an event on the lottery's own topic moves.
+/// What pays into a pot.
 #[stored]
 #[serde(tag = "kind")]
 pub(crate) enum Money {
-    /// The coins of all prizes, from who makes the lottery into its pot.
-    Prizes { lottery_id: String, definition: Definition },
-    /// The price of a ticket, from a viewer into the pot.
-    Ticket { lottery_id: String },
-    /// Out of the pot: to whom how much.
-    Payments { lottery_id: String, to: Vec<(i64, i64)> },
+    /// The coins of all prizes, from who makes the lottery.
+    Prizes { lottery_id: String, pot: i64 },
+    /// The price of a ticket, from a viewer.
+    Ticket { lottery_id: String, pot: i64 },
 }
 
 /// What is read of a gift and of a message of the chat; there is more in them.
@@ -48,6 +47,19 @@ impl Money {
     fn of(message: &Message) -> Result<Self, String> {
         read_json(&message.payload).map_err(|e| format!("payload: {e}"))
     }
+
+    fn lottery_id(&self) -> &str {
+        let (Self::Prizes { lottery_id, .. } | Self::Ticket { lottery_id, .. }) = self;
+        lottery_id
+    }
+
+    /// The pot, and what the event is called in the books.
+    fn goes_to(&self) -> (i64, &'static str) {
+        match self {
+            Self::Prizes { pot, .. } => (*pot, "lotteryPrizes"),
+            Self::Ticket { pot, .. } => (*pot, "lotteryTicket"),
+        }
+    }
 }
 
 /// One verdict for each message.
@@ -55,7 +67,7 @@ pub(crate) fn listen(batch: Vec<Message>) -> Vec<Verdict> {
     let (money, heard): (Vec<_>, Vec<_>) =
         batch.into_iter().enumerate().partition(|(_, message)| message.topic == TOPIC);
     let (places, messages): (Vec<usize>, Vec<Message>) = money.into_iter().unzip();
-    let settled = settle(&messages, transfer, follow);
+    let settled = settle_all(&messages);
     let mut verdicts: Vec<(usize, Verdict)> = places.into_iter().zip(settled).collect();
     verdicts.extend(heard.into_iter().map(|(place, message)| (place, hear(&message))));
     verdicts.sort_by_key(|(place, _)| *place);
@@ -64,60 +76,65 @@ pub(crate) fn listen(batch: Vec<Message>) -> Vec<Verdict> {
 
 /// Where the coins of an event go.
 fn transfer(message: &Message) -> Result<Transfer, String> {
-    let held = message.held.as_ref().map(|held| held.amount).ok_or("the event holds nothing")?;
-    match Money::of(message)? {
-        Money::Prizes { lottery_id, .. } => into_pot("lotteryPrizes", lottery_id, held),
-        Money::Ticket { lottery_id } => into_pot("lotteryTicket", lottery_id, held),
-        Money::Payments { lottery_id, to } => {
-            let transfer = Transfer::new("lotteryPayment", lottery_id);
-            Ok(to.into_iter().fold(transfer, |transfer, (user_id, amount)| transfer.to(user_id, Amount::new(amount))))
-        }
+    if let Some(payment) = Payment::of(message) {
+        return Ok(payment?.transfer("lotteryPayment"));
     }
+    let held = message.held.as_ref().map(|held| held.amount).ok_or("the event holds nothing")?;
+    let money = Money::of(message)?;
+    let (pot, event_type) = money.goes_to();
+    Ok(Transfer::new(event_type, money.lottery_id()).to(pot, Amount::new(held)))
 }
 
-fn into_pot(event_type: &str, lottery_id: String, held: i64) -> Result<Transfer, String> {
-    let pot = ledger::pot(&lottery::pot(&lottery_id)).map_err(|e| format!("pot: {e:?}"))?;
-    Ok(Transfer::new(event_type, lottery_id).to(pot, Amount::new(held)))
+/// Books, receipts, and what follows from them, in this order: whoever finds a lottery cancelled finds the receipts of all tickets that count.
+fn settle_all(messages: &[Message]) -> Vec<Verdict> {
+    let are_written = Cell::new(false);
+    settle(messages, transfer, |message| {
+        if !are_written.get() {
+            let paid = messages.iter().filter(|message| message.payer > 0 && message.held.is_some());
+            let paid = paid.filter_map(|message| Some((message, Money::of(message).ok()?.lottery_id().to_owned())));
+            write_receipts(paid)?;
+            are_written.set(true);
+        }
+        follow(message)
+    })
 }
 
 /// What follows once the books are written.
 fn follow(message: &Message) -> Result<(), Problem> {
+    if message.payer < 0 {
+        return Ok(());
+    }
     let money = Money::of(message).map_err(Problem::failed)?;
-    let room = Room::<Settings>::find(message.room_id)?;
-    let (payer, event_id) = (message.payer, message.event_id.as_str());
-    match (money, room) {
-        (Money::Prizes { lottery_id, definition }, Some(room)) => {
-            let secret = Secret::new()?;
-            let asset_type = message.held.as_ref().map_or(0, |held| held.asset_type);
-            create::open(&room, &Lottery::new(lottery_id, payer, definition, asset_type, message.at_ms, secret))
-        }
-        (Money::Ticket { lottery_id }, Some(room)) => count_ticket(&room, message, &lottery_id),
-        (Money::Payments { .. }, _) => Ok(()),
-        // The plugin was disabled in the room meanwhile: nothing will come of it there.
-        (Money::Prizes { lottery_id, .. } | Money::Ticket { lottery_id }, None) => {
-            pay::give_back(&lottery_id, message, event_id)
-        }
-    }
-}
-
-fn count_ticket(room: &Room<Settings>, message: &Message, lottery_id: &str) -> Result<(), Problem> {
-    let Some(lottery) = lottery::find(room, lottery_id)? else {
-        return pay::give_back(lottery_id, message, &message.event_id);
+    let account = ledger::Account {
+        user_id: money.goes_to().0,
+        asset_type: message.held.as_ref().map_or(0, |held| held.asset_type),
     };
-    match take_in(room, &lottery, message.payer, &cause(message))? {
-        Ok(()) => Ok(()),
-        Err(_) => {
-            pay::give_back(lottery_id, message, &message.event_id)?;
-            let (user_id, back) = (message.payer, Amount::new(message.held.as_ref().map_or(0, |held| held.amount)));
-            let data = serde_json::json!({ "lotteryId": lottery_id, "eventId": message.event_id, "coins": back });
-            room.send(user_id, &cause(message), "lottery.refunded", &data, Priority::High)
-        }
+    let pot = Pot { topic: TOPIC, thing_id: money.lottery_id(), account };
+    // Where the plugin is not enabled any more nothing will come of it.
+    let Some(room) = Room::<Settings>::find(message.room_id)? else { return pot.give_back_message(message) };
+    let is_taken = match &money {
+        Money::Prizes { lottery_id, .. } => create::open(&room, lottery_id, message.at_ms)?,
+        Money::Ticket { lottery_id, .. } => count_ticket(&room, message, lottery_id)?,
+    };
+    if is_taken {
+        return Ok(());
     }
+    pot.give_back_message(message)?;
+    let (lottery_id, back) = (pot.thing_id, message.held.as_ref().map_or(0, |held| held.amount));
+    let data = serde_json::json!({ "lotteryId": lottery_id, "eventId": message.event_id, "coins": Amount::new(back) });
+    room.send(message.payer, &cause(message, message.payer), "lottery.refunded", &data, Priority::High)
 }
 
-/// An event id is only unique for each payer.
-fn cause(message: &Message) -> String {
-    format!("{}/{}/{}", message.topic, message.payer, message.event_id)
+/// False if it comes too late.
+fn count_ticket(room: &Room<Settings>, message: &Message, lottery_id: &str) -> Result<bool, Problem> {
+    let lottery = lottery::find(room, lottery_id)?.filter(|lottery| lottery.status != Status::Cancelled);
+    let Some(lottery) = lottery else { return Ok(false) };
+    Ok(take_in(room, &lottery, message.payer, &cause(message, message.payer))?.is_ok())
+}
+
+/// An event id is only unique for each user.
+fn cause(message: &Message, user_id: i64) -> String {
+    format!("{}/{user_id}/{}", message.topic, message.event_id)
 }
 
 /// A gift or a word: whoever it is from enters the lotteries that ask for it.
@@ -137,10 +154,10 @@ fn heard(message: &Message) -> Result<(), Problem> {
     for open in open_ones(message.room_id)? {
         let Some(user_id) = sent.enters(&open.entry) else { continue };
         let Some(room) = Room::<Settings>::find(message.room_id)? else { return Ok(()) };
-        let lottery = lottery::get(&room, &open.lottery_id)?;
+        let Some(lottery) = lottery::find(&room, &open.lottery_id)? else { continue };
         // By the time at which the host accepted it: no client can forge it.
         if lottery.is_open_at(message.at_ms) {
-            match take_in(&room, &lottery, user_id, &cause(message))? {
+            match take_in(&room, &lottery, user_id, &cause(message, user_id))? {
                 Ok(()) | Err(Stopped::Limit(_) | Stopped::Check(_)) => {}
             }
         }

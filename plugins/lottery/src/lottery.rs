@@ -3,16 +3,16 @@
 use std::time::Duration;
 
 use greenroom_sdk::fair::{Digest, Secret};
-use greenroom_sdk::{Problem, Room, Shards, Step, answer, cache, db, read_json, stored};
+use greenroom_sdk::record::{self, Stage};
+use greenroom_sdk::{Document, Pot, Problem, Room, Shards, Step, Timer, answer, ledger, stored};
 
+use crate::close;
 use crate::draw::Win;
 use crate::rules::{Definition, Shares};
-use crate::{No, Settings};
+use crate::{Alarm, No, Settings, TOPIC};
 
 /// How long the keys of a lottery are kept: longer than it may go on.
 pub(crate) const KEPT: Duration = Duration::from_secs(40 * 24 * 60 * 60);
-/// How often a change is tried again because somebody else changed the same at the same time.
-const TRIES: usize = 5;
 
 /// How far it is.
 #[derive(Copy, Eq)]
@@ -33,6 +33,8 @@ pub(crate) struct Lottery {
     pub(crate) definition: Definition,
     /// The currency of its prizes and tickets, whatever the configuration says later.
     pub(crate) asset_type: u32,
+    /// The account of its pot; 0 if it moves no coins.
+    pub(crate) pot: i64,
     pub(crate) status: Status,
     pub(crate) opened_at_ms: u64,
     pub(crate) closes_at_ms: Option<u64>,
@@ -79,25 +81,37 @@ impl Lottery {
         lottery_id: String,
         maker: i64,
         definition: Definition,
-        asset_type: u32,
-        now_ms: u64,
+        account: ledger::Account,
         secret: Secret,
     ) -> Self {
-        let closes_at_ms = definition.closes_in_s.map(|s| now_ms.saturating_add(u64::from(s) * 1_000));
         Self {
             lottery_id,
             maker,
             definition,
-            asset_type,
+            asset_type: account.asset_type,
+            pot: account.user_id,
             status: Status::Open,
-            opened_at_ms: now_ms,
-            closes_at_ms,
+            opened_at_ms: 0,
+            closes_at_ms: None,
             secret,
             closing: None,
             wins: Vec::new(),
             shares: None,
             is_paid: false,
         }
+    }
+
+    /// As it is when it opens.
+    pub(crate) fn opened(mut self, now_ms: u64) -> Self {
+        self.opened_at_ms = now_ms;
+        self.closes_at_ms = self.definition.closes_in_s.map(|s| now_ms.saturating_add(u64::from(s) * 1_000));
+        self
+    }
+
+    /// What its prizes and tickets are paid into.
+    pub(crate) fn pot(&self) -> Pot<'_> {
+        let account = ledger::Account { user_id: self.pot, asset_type: self.asset_type };
+        Pot { topic: TOPIC, thing_id: &self.lottery_id, account }
     }
 
     /// To be drawn from, and for nothing else.
@@ -152,45 +166,41 @@ impl Lottery {
     }
 }
 
-/// The name of its pot.
-pub(crate) fn pot(lottery_id: &str) -> String {
-    format!("lottery/{lottery_id}")
+/// In the cache.
+pub(crate) fn document(room_id: i64, lottery_id: &str) -> Document<Lottery> {
+    Document::new(shard(room_id), format!("lottery/{lottery_id}"), KEPT)
 }
 
+/// The shard of everything that is a room's.
 pub(crate) fn shard(room_id: i64) -> String {
     format!("room/{room_id}")
 }
 
-pub(crate) fn key(lottery_id: &str) -> String {
-    format!("lottery/{lottery_id}")
-}
-
-/// The lottery of that id in a room, wherever it is kept.
+/// The lottery of that id in a room, wherever it is kept. One that the cache has lost is cancelled: nobody knows who has entered.
 pub(crate) fn find(room: &Room<Settings>, lottery_id: &str) -> Result<Option<Lottery>, Problem> {
-    if let Some((_, lottery)) = cached(room.room_id, lottery_id)? {
+    let document = document(room.room_id, lottery_id);
+    if let Some(lottery) = document.read()? {
         return Ok(Some(lottery));
     }
-    let key = [db::Value::Text(lottery_id.into()), db::Value::Integer(room.room_id)];
-    match db::query("find-lottery", &key)?.first().map(Vec::as_slice) {
-        Some([db::Value::Text(record)]) => parsed(record.as_bytes()).map(Some),
-        _ => Ok(None),
+    match record::find(lottery_id, room.room_id)? {
+        None | Some((Stage::Made, _)) => Ok(None),
+        // It may have been opened between the two looks.
+        Some((Stage::Begun, lottery)) => match document.read()? {
+            Some(lottery) => Ok(Some(lottery)),
+            None => close::salvage(room, lottery).map(Some),
+        },
+        Some((Stage::Ended, lottery)) => {
+            // With the cache its timer may be lost.
+            Alarm::Pay { lottery_id: lottery_id.into(), from: 0 }.ensure_in(room.room_id, Duration::ZERO)?;
+            Ok(Some(lottery))
+        }
+        Some((Stage::Paid, lottery)) => Ok(Some(lottery)),
     }
 }
 
 /// The same, or the refusal that there is none.
 pub(crate) fn get(room: &Room<Settings>, lottery_id: &str) -> Result<Lottery, Problem> {
     find(room, lottery_id)?.ok_or_else(|| No::NotFound { lottery_id: lottery_id.into() }.into())
-}
-
-/// As the cache has it, with its bytes.
-fn cached(room_id: i64, lottery_id: &str) -> Result<Option<(Vec<u8>, Lottery)>, Problem> {
-    let Some(bytes) = cache::get(&shard(room_id), &key(lottery_id))? else { return Ok(None) };
-    let lottery = parsed(&bytes)?;
-    Ok(Some((bytes, lottery)))
-}
-
-fn parsed(bytes: &[u8]) -> Result<Lottery, Problem> {
-    read_json(bytes).map_err(|e| Problem::failed(format!("a lottery: {e}")))
 }
 
 /// Changes it if it is in one of these states; none if it is in another by now. The change may be made up several times.
@@ -200,29 +210,11 @@ pub(crate) fn change(
     from: &[Status],
     change: impl Fn(&mut Lottery),
 ) -> Result<Option<Lottery>, Problem> {
-    for _ in 0..TRIES {
-        let found = cached(room_id, lottery_id)?.filter(|(_, lottery)| from.contains(&lottery.status));
-        let Some((bytes, mut lottery)) = found else { return Ok(None) };
-        change(&mut lottery);
-        let step = Step::in_shard(shard(room_id)).lasting(KEPT).expect(key(lottery_id), Some(bytes));
-        if step.put(key(lottery_id), &lottery, None)?.commit()?.is_ok() {
-            return Ok(Some(lottery));
-        }
-    }
-    Err(Problem::overloaded("the lottery is being changed by somebody else; try again"))
-}
-
-/// Keeps an ended lottery in the database. May be repeated; the first record stays.
-pub(crate) fn record(room_id: i64, lottery: &Lottery, now_ms: u64) -> Result<(), Problem> {
-    let record = serde_json::to_string(lottery).map_err(|e| Problem::failed(format!("a lottery: {e}")))?;
-    let now = i64::try_from(now_ms).unwrap_or(i64::MAX);
-    let params = [
-        db::Value::Text(lottery.lottery_id.clone()),
-        db::Value::Integer(room_id),
-        db::Value::Integer(now),
-        db::Value::Text(record),
-    ];
-    let step = db::Step { statement: "put-lottery".into(), params: params.to_vec(), expected_rows: None };
-    db::transact(&[step])?;
-    Ok(())
+    document(room_id, lottery_id).edit(|found| {
+        let found = found.filter(|lottery| from.contains(&lottery.status));
+        Ok(found.map(|mut lottery| {
+            change(&mut lottery);
+            lottery
+        }))
+    })
 }

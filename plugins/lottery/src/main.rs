@@ -77,6 +77,12 @@ enum Alarm {
     Close { lottery_id: String },
     #[timer("draw/{lottery_id}")]
     Draw { lottery_id: String },
+    /// Goes on with what may have ended half-way when it was made.
+    #[timer("open/{lottery_id}")]
+    Open { lottery_id: String },
+    /// The same when it was cancelled.
+    #[timer("cancel/{lottery_id}")]
+    Cancel { lottery_id: String },
     #[timer("pay/{lottery_id}")]
     Pay { lottery_id: String, from: u32 },
 }
@@ -85,6 +91,8 @@ fn ring(room: Room<Settings>, alarm: Alarm) -> Result<(), Problem> {
     match alarm {
         Alarm::Close { lottery_id } => close::close(&room, &lottery_id),
         Alarm::Draw { lottery_id } => close::draw(&room, &lottery_id),
+        Alarm::Open { lottery_id } => create::go_on(&room, &lottery_id),
+        Alarm::Cancel { lottery_id } => close::go_on(&room, &lottery_id),
         Alarm::Pay { lottery_id, from } => pay::pay(&room, &lottery_id, from),
     }
 }

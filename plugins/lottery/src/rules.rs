@@ -191,20 +191,6 @@ pub(crate) fn payments(
     Ok(payments.0)
 }
 
-/// Who gets how much back of a lottery that is cancelled: all of it.
-pub(crate) fn refunds(
-    definition: &Definition,
-    maker: i64,
-    entrants: &[(i64, i64)],
-) -> Result<BTreeMap<i64, Amount>, Problem> {
-    let mut payments = Payments::default();
-    payments.add(maker, definition.fund()?)?;
-    for (user_id, chances) in entrants {
-        payments.add(*user_id, definition.price().times(*chances)?)?;
-    }
-    Ok(payments.0)
-}
-
 #[derive(Default)]
 struct Payments(BTreeMap<i64, Amount>);
 

@@ -332,3 +332,77 @@ async fn who_says_the_word_enters_and_other_words_do_not() {
     assert_eq!(winners, ["1001", "1002"]);
     house.close().await;
 }
+
+#[tokio::test]
+async fn what_a_failure_of_the_cache_has_forgotten_is_given_back_to_whoever_paid() {
+    let house = House::open(&["lottery"]).await;
+    let room = house.room(json!([{ "name": "lottery" }])).await;
+    house.give(STREAMER, 50).await;
+    for user_id in 1_001..1_004 {
+        house.give(user_id, 25).await;
+    }
+    let ticket = json!({ "kind": "ticket", "price": 10 });
+    let mut definition = lottery(ticket, json!([{ "name": "coins", "stock": 1, "coins": 50 }]));
+    definition["chancesPerViewer"] = json!(2);
+    let lottery_id = make(&room, definition.clone()).await;
+    for user_id in [1_001, 1_001, 1_002] {
+        enter(&room.viewer(user_id), &lottery_id).await.ok();
+    }
+    wait(&house, 1_001, 5).await;
+    wait(&house, 1_002, 15).await;
+    let mine = format!("lotteries/{lottery_id}/entries/me");
+    for (user_id, chances) in [(1_001, 2), (1_002, 1)] {
+        while room.viewer(user_id).get(&mine).await.ok()["chances"] != chances {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+    let room_id = room.room_id;
+    let house = house.restart_from_database().await;
+    let room = house.known_room(room_id);
+    let path = format!("lotteries/{lottery_id}/entries");
+    // Whoever comes next finds that it is over; nobody buys a chance in what can never be drawn.
+    let _ = room.viewer(1_003).post(&path, json!({ "eventId": event_id() })).await.refused(409, "lottery-not-open");
+    let lottery = until(&room, &lottery_id, |lottery| lottery["isPaid"] == true).await;
+    assert_eq!((&lottery["status"], &lottery["secret"]), (&json!("cancelled"), &json!(null)));
+    for (user_id, coins) in [(STREAMER, 50), (1_001, 25), (1_002, 25), (1_003, 25)] {
+        wait(&house, user_id, coins).await;
+    }
+    let house = house.restart_from_database().await;
+    let room = house.known_room(room_id);
+    assert_eq!(until(&room, &lottery_id, |_| true).await["isPaid"], true);
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_lottery_that_nobody_ends_ends_and_long_names_are_no_obstacle() {
+    let house = House::open(&["lottery"]).await;
+    let room = house.room(json!([{ "name": "lottery" }])).await;
+    house.give(STREAMER, 20).await;
+    house.give(1_001, 10).await;
+    let prizes: Vec<Value> = (0..20).map(|_| json!({ "name": "🎁".repeat(100), "stock": 1, "coins": 1 })).collect();
+    let lottery_id = make(&room, lottery(json!({ "kind": "ticket", "price": 10 }), json!(prizes))).await;
+    enter(&room.viewer(1_001), &lottery_id).await.ok();
+    let mine = format!("lotteries/{lottery_id}/entries/me");
+    while room.viewer(1_001).get(&mine).await.ok()["chances"] != 1 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    house.clock.advance(Duration::from_secs(31 * 24 * 60 * 60));
+    until(&room, &lottery_id, |lottery| lottery["status"] == "closed").await;
+    house.clock.advance(Duration::from_secs(3));
+    let lottery = until(&room, &lottery_id, |lottery| lottery["isPaid"] == true).await;
+    assert_eq!(lottery["wins"].as_array().unwrap().len(), 1);
+    wait(&house, 1_001, 1).await;
+    wait(&house, STREAMER, 19 + 5).await;
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_lotteries_that_are_made_at_once_all_open() {
+    let house = House::open(&["lottery"]).await;
+    let room = house.room(json!([{ "name": "lottery", "config": { "openMax": 50 } }])).await;
+    house.give(STREAMER, 40).await;
+    let definition = || lottery(json!({ "kind": "free" }), json!([{ "name": "a coin", "stock": 1, "coins": 1 }]));
+    let made = futures::future::join_all((0..40).map(|_| make(&room, definition()))).await;
+    assert_eq!(made.len(), 40);
+    house.close().await;
+}

@@ -2,17 +2,13 @@
 
 use std::time::Duration;
 
-use greenroom_sdk::{Amount, Id, Path, Problem, Room, Shards, Step, answer, cache, db, read_json, room, route, stored};
+use greenroom_sdk::{Amount, Document, Id, Path, Problem, Room, Shards, answer, db, read_json, room, route, stored};
 
 use crate::rules::{Side, TieRule};
 use crate::{No, Settings};
 
 /// How long the keys of a battle are kept: longer than it may go on.
 pub(crate) const KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-/// How often a change is tried again because somebody else changed the same at the same time.
-const TRIES: usize = 5;
-/// The battle of a room, in its shard.
-const CURRENT: &str = "current";
 
 /// How far it is.
 #[derive(Copy, Eq)]
@@ -51,6 +47,14 @@ pub(crate) struct Contestant {
     pub(crate) room_id: Id,
     /// The final score, once it has ended; what it is before is in the shards.
     pub(crate) score: Amount,
+}
+
+/// The battle of a room.
+#[stored]
+struct Current {
+    battle_id: String,
+    /// No other takes the room while it goes on.
+    is_kept: bool,
 }
 
 /// What everybody may see of it.
@@ -130,49 +134,29 @@ pub(crate) fn key(room_id: i64) -> String {
     format!("score/{room_id}")
 }
 
-fn shard(battle_id: &str) -> String {
-    format!("battle/{battle_id}")
-}
-
-/// A step that makes a battle.
-pub(crate) fn made(battle: &Battle) -> Result<Step, Problem> {
-    Step::in_shard(shard(&battle.battle_id)).lasting(KEPT).absent("state").put("state", battle, None)
+/// In the cache.
+pub(crate) fn document(battle_id: &str) -> Document<Battle> {
+    Document::new(format!("battle/{battle_id}"), "state", KEPT)
 }
 
 /// The battle of that id, wherever it is kept.
 pub(crate) fn find(battle_id: &str) -> Result<Option<Battle>, Problem> {
-    if let Some((_, battle)) = cached(battle_id)? {
+    if let Some(battle) = document(battle_id).read()? {
         return Ok(Some(battle));
     }
     match db::query("find-battle", &[db::Value::Text(battle_id.into())])?.first().map(Vec::as_slice) {
-        Some([db::Value::Text(record)]) => parsed(record.as_bytes()).map(Some),
+        Some([db::Value::Text(record)]) => {
+            read_json(record.as_bytes()).map(Some).map_err(|e| Problem::failed(format!("a battle: {e}")))
+        }
         _ => Ok(None),
     }
 }
 
-fn cached(battle_id: &str) -> Result<Option<(Vec<u8>, Battle)>, Problem> {
-    let Some(bytes) = cache::get(&shard(battle_id), "state")? else { return Ok(None) };
-    let battle = parsed(&bytes)?;
-    Ok(Some((bytes, battle)))
-}
-
-fn parsed(bytes: &[u8]) -> Result<Battle, Problem> {
-    read_json(bytes).map_err(|e| Problem::failed(format!("a battle: {e}")))
-}
-
 /// Changes it if `change` says so; gives it as it is then. The change may be made up several times.
 pub(crate) fn change(battle_id: &str, change: impl Fn(&mut Battle) -> bool) -> Result<Option<Battle>, Problem> {
-    for _ in 0..TRIES {
-        let Some((bytes, mut battle)) = cached(battle_id)? else { return find(battle_id) };
-        if !change(&mut battle) {
-            return Ok(Some(battle));
-        }
-        let step = Step::in_shard(shard(battle_id)).lasting(KEPT).expect("state", Some(bytes));
-        if step.put("state", &battle, None)?.commit()?.is_ok() {
-            return Ok(Some(battle));
-        }
-    }
-    Err(Problem::overloaded("the battle is being changed by somebody else; try again"))
+    let changed =
+        document(battle_id).edit(|found| Ok(found.and_then(|mut battle| change(&mut battle).then_some(battle))))?;
+    if changed.is_some() { Ok(changed) } else { find(battle_id) }
 }
 
 /// Keeps an ended battle in the database. May be repeated; the first record stays.
@@ -186,33 +170,36 @@ pub(crate) fn record(battle: &Battle) -> Result<(), Problem> {
 
 /// The battle that a room is in, or was in last.
 pub(crate) fn of_room(room_id: i64) -> Result<Option<Battle>, Problem> {
-    match cache::get(&format!("room/{room_id}"), CURRENT)? {
-        Some(bytes) => find(&named(&bytes)?),
-        None => Ok(None),
-    }
+    current_of(room_id).read()?.map(|current| find(&current.battle_id)).transpose().map(Option::flatten)
 }
 
-fn named(bytes: &[u8]) -> Result<String, Problem> {
-    read_json(bytes).map_err(|e| Problem::failed(format!("a room's battle: {e}")))
+fn current_of(room_id: i64) -> Document<Current> {
+    Document::new(format!("room/{room_id}"), "current", KEPT)
 }
 
-/// Makes a battle the one of a room, unless the room is in another that goes on. False if it is.
+/// Makes a battle the one of a room, unless the room is in another that goes on. False if it is. Until it is [`keep`]ed another may take the room.
 pub(crate) fn claim(room_id: i64, battle_id: &str) -> Result<bool, Problem> {
-    let room = format!("room/{room_id}");
-    for _ in 0..TRIES {
-        let bytes = cache::get(&room, CURRENT)?;
-        let other = bytes.as_deref().map(named).transpose()?.filter(|other| other != battle_id);
-        if let Some(other) = other.map(|other| find(&other)).transpose()?.flatten()
-            && other.status == Status::Live
-        {
-            return Ok(false);
+    let claimed = current_of(room_id).edit(|current| {
+        if let Some(current) = &current {
+            if current.battle_id == battle_id {
+                return Ok(Some(current.clone()));
+            }
+            if current.is_kept && find(&current.battle_id)?.is_some_and(|other| other.status == Status::Live) {
+                return Ok(None);
+            }
         }
-        let step = Step::in_shard(room.clone()).lasting(KEPT).expect(CURRENT, bytes).put(CURRENT, &battle_id, None)?;
-        if step.commit()?.is_ok() {
-            return Ok(true);
-        }
-    }
-    Err(Problem::overloaded("the room's battles are being changed by somebody else; try again"))
+        Ok(Some(Current { battle_id: battle_id.into(), is_kept: false }))
+    });
+    Ok(claimed?.is_some())
+}
+
+/// Keeps a room for a battle that has begun, until it has ended. False if another has taken the room since it was claimed.
+pub(crate) fn keep(room_id: i64, battle_id: &str) -> Result<bool, Problem> {
+    let kept = current_of(room_id).edit(|current| {
+        let current = current.filter(|current| current.battle_id == battle_id);
+        Ok(current.map(|current| Current { is_kept: true, ..current }))
+    });
+    Ok(kept?.is_some())
 }
 
 /// A battle with its score.

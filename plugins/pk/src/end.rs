@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use greenroom_sdk::{Now, Problem, Timer, room::Priority};
+use greenroom_sdk::{Now, Problem, Room, Timer, room::Priority};
 
-use crate::Alarm;
 use crate::battle::{self, Battle, KEPT, Status, change};
 use crate::rules::{Side, Verdict, verdict};
+use crate::{Alarm, Settings};
 
 /// Ends a battle whose time is over, or gives it more because of a tie. May be repeated.
 pub(crate) fn end(battle_id: &str) -> Result<(), Problem> {
@@ -15,7 +15,7 @@ pub(crate) fn end(battle_id: &str) -> Result<(), Problem> {
     let Some(ends_at_ms) = found.ends_at_ms.filter(|_| found.status != Status::Invited) else { return Ok(()) };
     let over_at_ms = ends_at_ms.saturating_add(u64::from(found.drain_s) * 1_000);
     if found.status == Status::Live && now_ms < over_at_ms {
-        return again(battle_id, over_at_ms - now_ms);
+        return set(&found, Duration::from_millis(over_at_ms - now_ms));
     }
     if found.status == Status::Live
         && let Verdict::Overtime(seconds) = verdict(found.scores()?, found.tie, found.overtimes)
@@ -53,7 +53,7 @@ fn ended(battle: &mut Battle, scores: [greenroom_sdk::Amount; 2], winner: Option
 fn overtime(found: &Battle, seconds: u32, now_ms: u64) -> Result<(), Problem> {
     let battle_id = found.battle_id.as_str();
     let length_ms = u64::from(seconds) * 1_000;
-    again(battle_id, length_ms + u64::from(found.drain_s) * 1_000)?;
+    set(found, Duration::from_millis(length_ms + u64::from(found.drain_s) * 1_000))?;
     let changed = change(battle_id, |battle| {
         let is_next = battle.status == Status::Live && battle.overtimes == found.overtimes;
         if is_next {
@@ -67,6 +67,22 @@ fn overtime(found: &Battle, seconds: u32, now_ms: u64) -> Result<(), Problem> {
     battle.broadcast(&format!("{battle_id}/overtime/{}", battle.overtimes), "pk.overtime", &view, Priority::High)
 }
 
-fn again(battle_id: &str, after_ms: u64) -> Result<(), Problem> {
-    Alarm::End { battle_id: battle_id.into() }.set(Duration::from_millis(after_ms))
+/// Sets the timer of the end, unless it comes sooner.
+pub(crate) fn ensure(battle: &Battle, after: Duration) -> Result<(), Problem> {
+    in_both(battle, |alarm, room_id| alarm.ensure_in(room_id, after))
+}
+
+fn set(battle: &Battle, after: Duration) -> Result<(), Problem> {
+    in_both(battle, |alarm, room_id| alarm.set_in(room_id, after))
+}
+
+/// Either room may lose the plugin before the end; then the other's timer ends the battle.
+fn in_both(battle: &Battle, set: impl Fn(&Alarm, i64) -> Result<(), Problem>) -> Result<(), Problem> {
+    let alarm = Alarm::End { battle_id: battle.battle_id.clone() };
+    for room_id in battle.rooms() {
+        if Room::<Settings>::find(room_id)?.is_some() {
+            set(&alarm, room_id)?;
+        }
+    }
+    Ok(())
 }

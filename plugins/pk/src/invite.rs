@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use greenroom_sdk::fair::Digest;
 use greenroom_sdk::{
-    Amount, Body, Caller, EventId, Id, Now, Once, Path, Problem, Room, Timer, request, room::Priority, route, stored,
+    Amount, Body, Caller, EventId, Id, Now, Once, Path, Problem, Room, request, room::Priority, route, stored,
 };
 
-use crate::battle::{self, Battle, Contestant, Status, View, change, claim};
-use crate::{Alarm, No, Settings};
+use crate::battle::{self, Battle, Contestant, Status, View, change, claim, document, keep};
+use crate::{No, Settings, end};
 
 #[request]
 pub(crate) struct Challenge {
@@ -39,8 +38,7 @@ pub(crate) fn challenge(
     if opponent_id == own_id {
         return Err(Problem::invalid("body: `opponentRoomId` is this room itself"));
     }
-    let names = [own_id.to_string(), caller.user_id.to_string(), ask.event_id.to_string()];
-    let battle_id: String = Digest::of(names).to_string().chars().take(20).collect();
+    let battle_id = ask.event_id.thing_id(room.room_id, caller.user_id);
     let accept_until_ms = now_ms.saturating_add(u64::from(room.config.invitation_s) * 1_000);
     let contestant = |room_id| Contestant { room_id, score: Amount::ZERO };
     let battle = Battle {
@@ -59,7 +57,7 @@ pub(crate) fn challenge(
         drain_s: room.config.drain_s,
         score_every_ms: room.config.score_every_ms,
     };
-    let (step, content) = (battle::made(&battle)?, ("challenge", opponent_id, ask.duration_s));
+    let (step, content) = (document(&battle.battle_id).create(&battle)?, ("challenge", opponent_id, ask.duration_s));
     if let Some(known) = step.answered(caller, &ask.event_id, &content)? {
         return Ok(known);
     }
@@ -87,7 +85,7 @@ pub(crate) fn accept(Now(now_ms): Now, room: Room<Settings>, Path(battle_id): Pa
     let ends_at_ms = now_ms.saturating_add(u64::from(found.duration_s) * 1_000);
     // Should this call end half-way, the timer still comes.
     let until_end = Duration::from_secs(u64::from(found.duration_s) + u64::from(found.drain_s));
-    Alarm::End { battle_id: battle_id.clone() }.ensure(until_end)?;
+    end::ensure(&found, until_end)?;
     let changed = change(&battle_id, |battle| {
         let is_new = battle.status == Status::Invited;
         if is_new {
@@ -106,10 +104,11 @@ pub(crate) fn accept(Now(now_ms): Now, room: Room<Settings>, Path(battle_id): Pa
     Ok(view)
 }
 
-/// Two battles that begin at the same moment may both have found a room free: the one whose claim was replaced is over.
+/// Two battles that begin at the same moment may both have found a room free: the one whose claim was replaced is over. It is live before it
+/// keeps its rooms, so none takes a room from it afterwards.
 fn still_claimed(battle: &Battle) -> Result<(), Problem> {
     for room_id in battle.rooms() {
-        if battle::of_room(room_id)?.is_none_or(|current| current.battle_id != battle.battle_id) {
+        if !keep(room_id, &battle.battle_id)? {
             change(&battle.battle_id, |battle| {
                 let is_live = battle.status == Status::Live;
                 battle.status = Status::Ended;
@@ -127,6 +126,10 @@ fn may_begin(battle: &Battle, now_ms: u64) -> Result<(), Problem> {
         return Err(No::Over { battle_id: battle.battle_id.clone(), status: "too old".into() }.into());
     }
     for room_id in battle.rooms() {
+        // Should its timers be late, or both rooms without PK, the last battle ends now.
+        if let Some(last) = battle::of_room(room_id)?.filter(|last| last.status == Status::Live) {
+            end::end(&last.battle_id)?;
+        }
         if !claim(room_id, &battle.battle_id)? {
             return Err(No::Busy { room_id: room_id.to_string() }.into());
         }

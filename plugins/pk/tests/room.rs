@@ -135,3 +135,67 @@ async fn a_room_is_in_one_battle_and_only_who_is_invited_accepts_in_time() {
     let _ = third.streamer().post(&accept_third, json!(null)).await.refused(409, "invitation-over");
     house.close().await;
 }
+
+/// Waits until a battle has ended.
+async fn ended(room: &Room<'_>, battle_id: &str) -> Value {
+    for _ in 0..1_000 {
+        let battle = room.viewer(1).get(&format!("pks/{battle_id}")).await.ok();
+        if battle["status"] == "ended" {
+            return battle;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    room.viewer(1).get(&format!("pks/{battle_id}")).await.ok()
+}
+
+#[tokio::test]
+async fn a_battle_ends_though_one_of_its_rooms_has_no_pk_any_more() {
+    let house = House::open(&["pk", "gift"]).await;
+    let config = json!({});
+    let (one, other) = (house.room(plugins(&config)).await, house.room(plugins(&config)).await);
+    let third = house.room(plugins(&config)).await;
+    let battle_id = begun(&one, &other, 60).await;
+    other.operator().put(&format!("/v1/rooms/{}/plugins/pk", other.room_id), json!({ "enabled": false })).await.ok();
+    house.clock.advance(Duration::from_secs(64));
+    assert_eq!(ended(&one, &battle_id).await["status"], "ended");
+    begun(&third, &one, 10).await;
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_challenges_that_are_accepted_at_once_a_room_is_in_one() {
+    let house = House::open(&["pk", "gift"]).await;
+    let config = json!({});
+    let one = house.room(plugins(&config)).await;
+    for _ in 0..4 {
+        let mut accepts = Vec::new();
+        let mut battles = Vec::new();
+        for _ in 0..6 {
+            let other = house.room(plugins(&config)).await;
+            let ask = json!({ "eventId": event_id(), "opponentRoomId": other.room_id.to_string(), "durationS": 3_600 });
+            let made = one.streamer().post("pks", ask).await.ok();
+            let battle_id = made["battleId"].as_str().unwrap().to_owned();
+            battles.push(battle_id.clone());
+            let (streamer, path) = (other.streamer(), format!("pks/{battle_id}/accept"));
+            accepts.push(tokio::spawn(async move { streamer.post(&path, json!(null)).await.status }));
+        }
+        for accept in accepts {
+            assert!([200, 409, 503].contains(&accept.await.unwrap()));
+        }
+        let mut live = Vec::new();
+        for battle_id in &battles {
+            if one.viewer(1).get(&format!("pks/{battle_id}")).await.ok()["status"] == "live" {
+                live.push(battle_id.clone());
+            }
+        }
+        assert!(live.len() <= 1, "{live:?}");
+        if let Some(battle_id) = live.first() {
+            assert_eq!(one.viewer(1).get("pk").await.ok()["battleId"], json!(battle_id));
+        }
+        house.clock.advance(Duration::from_secs(3_604));
+        for battle_id in &live {
+            assert_eq!(ended(&one, battle_id).await["status"], "ended");
+        }
+    }
+    house.close().await;
+}

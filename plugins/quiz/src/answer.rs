@@ -5,12 +5,13 @@ use greenroom_sdk::{
 };
 
 use crate::player::{self, PLAYERS};
-use crate::quiz::{self, KEPT, Quiz};
+use crate::quiz::{self, KEPT, Quiz, Status};
 use crate::rules::Phase;
 use crate::{No, Settings};
 
 /// The checks of the step, in their order.
 const CLOSED: u32 = 0;
+const ENDED: u32 = 1;
 
 #[request]
 pub(crate) struct Ask {
@@ -48,6 +49,9 @@ pub(crate) fn answer(
     match step.once(caller, &ask.event_id, &content, taken)? {
         Ok(once) => Ok(once),
         Err(Stopped::Check(CLOSED)) => Err(No::Over { quiz_id, status: quiz.word().into() }.into()),
+        Err(Stopped::Check(ENDED)) => {
+            Err(No::NotOpen { question: ask.question, open: "its time is over".into() }.into())
+        }
         Err(_) => Err(Problem::overloaded("the same player did something else at the same time; repeat it")),
     }
 }
@@ -81,9 +85,29 @@ fn checked(step: Step, quiz: &Quiz, user_id: i64, now_ms: u64, ask: &Ask) -> Res
     }
     let key = player::key(user_id);
     let is_new = bytes.is_none();
-    let step = step.expect(key.clone(), bytes).put(key, &player.answered(question, ask.option), None)?;
+    let step = step.absent(ended(question)).expect(key.clone(), bytes).put(
+        key,
+        &player.answered(question, ask.option),
+        None,
+    )?;
     let step = step.add(tally(question, ask.option), 1, None);
     Ok(if is_new { step.write(listed(user_id)) } else { step })
+}
+
+/// Ends a question for good, before anybody is told whether an answer was right: another host, whose clock is behind, takes none any more. May be
+/// repeated.
+pub(crate) fn end(room_id: i64, quiz: &Quiz, question: u32) -> Result<(), Problem> {
+    if quiz.ended > question {
+        return Ok(());
+    }
+    quiz.shards().mark(&ended(question), KEPT)?;
+    quiz::change(room_id, &quiz.quiz_id, &[Status::Running], |quiz| quiz.ended = quiz.ended.max(question + 1))?;
+    Ok(())
+}
+
+/// The key whose presence ends a question, in each shard.
+fn ended(question: u32) -> String {
+    format!("ended/{question}")
 }
 
 /// The counter of an option, in each shard.

@@ -1,25 +1,18 @@
 //! The end: who is left shares the pot; if nobody is, or the quiz is cancelled, everything is given back.
-//!
-//! Payments are written down in pages before the first one is made, and each has an event id of its own, so however often this runs, each is
-//! paid once.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use greenroom_sdk::{Amount, Now, Problem, Room, Step, Timer, answer, cache, read_json, room::Priority};
+use greenroom_sdk::record::{self, Stage};
+use greenroom_sdk::{Amount, Now, Problem, Room, Timer, answer, room::Priority};
 
-use crate::money;
 use crate::player::{self, Player};
-use crate::quiz::{self, KEPT, Outcome, Quiz, Status, change};
+use crate::quiz::{self, KEPT, Outcome, Quiz, START_WITHIN, Status, change};
 use crate::rules::{Phase, shares};
-use crate::{Alarm, Settings};
+use crate::{Alarm, Settings, payments};
 
-/// Receivers of one payment: what a posting has room for beside the pot.
-const RECEIVERS: usize = 60;
-/// Payments in one call; the next ones are another timer's.
-const PAYMENTS: u32 = 20;
-/// Pages of payments that are written in one step.
-const PAGES: usize = 500;
+/// A quiz is over so long after its start at the latest: 30 questions of 120 seconds, and pauses of 300.
+const LATEST: Duration = Duration::from_secs(4 * 60 * 60);
 /// Winners who are named in the push, and told of their share one by one: what a call may push. All are paid.
 const TOLD_MAX: usize = 200;
 
@@ -39,7 +32,7 @@ struct Won<'a> {
     coins: Amount,
 }
 
-/// Ends a quiz whose questions are over, or draws up what is given back of a cancelled one. May be repeated.
+/// Ends a quiz whose questions are over, or has everything given back of a cancelled one. May be repeated.
 pub(crate) fn finish(room: &Room<Settings>, quiz_id: &str) -> Result<(), Problem> {
     let Now(now_ms) = Now::of_this_call();
     let Some(quiz) = ended(room, quiz_id, now_ms)?.filter(|quiz| !quiz.is_paid) else { return Ok(()) };
@@ -50,85 +43,87 @@ pub(crate) fn finish(room: &Room<Settings>, quiz_id: &str) -> Result<(), Problem
         Status::Cancelled => Vec::new(),
         _ => players.iter().filter(|(_, player)| quiz.definition.has_won(player)).map(|(id, _)| *id).collect(),
     };
-    let (payments, pot) = payments(&quiz, &players, &winners)?;
-    write_down(&quiz, &payments)?;
+    let pot = filled(&quiz, &players)?;
+    let shares = shares(&quiz.quiz_id, pot, &winners)?;
+    payments::write_down(quiz_id, &shares)?;
     let result = Outcome { players: players.len() as u64, winners: winners.len() as u64, pot };
     let changed = change(room.room_id, quiz_id, &[Status::Finished, Status::Cancelled], |quiz| {
         quiz.result.get_or_insert(result);
     })?;
-    let quiz = changed.unwrap_or(quiz);
-    quiz::record(room.room_id, &quiz, now_ms)?;
+    let Some(quiz) = changed else { return quiz::find(room, quiz_id).map(drop) };
+    record::save(quiz_id, Stage::Ended, &quiz)?;
     Alarm::Pay { quiz_id: quiz_id.into(), from: 0 }.ensure_in(room.room_id, Duration::ZERO)?;
-    if quiz.status == Status::Finished { tell(room, &quiz, result, &winners, &payments) } else { Ok(()) }
+    if quiz.status == Status::Finished { tell(room, &quiz, result, &winners, &shares) } else { Ok(()) }
 }
 
 /// The quiz, once it is decided whether it is finished or cancelled: what follows is the same whoever does it, and however often. None while it
 /// goes on.
 fn ended(room: &Room<Settings>, quiz_id: &str, now_ms: u64) -> Result<Option<Quiz>, Problem> {
-    let found = quiz::find(room, quiz_id)?;
-    if found.as_ref().is_some_and(|quiz| quiz.phase(now_ms) == Some(Phase::Over)) {
-        change(room.room_id, quiz_id, &[Status::Running], |quiz| quiz.status = Status::Finished)?;
+    let Some(found) = quiz::find(room, quiz_id)? else { return Ok(None) };
+    let finish = Alarm::Finish { quiz_id: quiz_id.into() };
+    match found.status {
+        Status::Finished | Status::Cancelled => return Ok(Some(found)),
+        Status::Running if found.phase(now_ms) == Some(Phase::Over) => {
+            change(room.room_id, quiz_id, &[Status::Running], |quiz| quiz.status = Status::Finished)?;
+        }
+        // The turns set it anew; should they be lost, this one comes.
+        Status::Running => finish.ensure_in(room.room_id, LATEST)?,
+        Status::Funding | Status::Ready => {
+            let until_ms = found.made_at_ms.saturating_add(millis(START_WITHIN));
+            if now_ms < until_ms {
+                finish.ensure_in(room.room_id, Duration::from_millis(until_ms - now_ms))?;
+            } else {
+                let is_late = [Status::Funding, Status::Ready];
+                change(room.room_id, quiz_id, &is_late, |quiz| quiz.status = Status::Cancelled)?;
+            }
+        }
     }
     let found = quiz::find(room, quiz_id)?;
     Ok(found.filter(|quiz| matches!(quiz.status, Status::Finished | Status::Cancelled)))
 }
 
-/// Who gets how much, and how much that is together: what was put in and all revivals.
-fn payments(
-    quiz: &Quiz,
-    players: &[(i64, Player)],
-    winners: &[i64],
-) -> Result<(BTreeMap<i64, Amount>, Amount), Problem> {
-    let funded = quiz.definition.pot.filter(|_| quiz.is_funded).unwrap_or(Amount::ZERO);
-    let mut back = BTreeMap::from([(quiz.maker, funded)]);
-    let mut pot = funded;
-    for (user_id, player) in players {
-        let paid = quiz.definition.paid(player)?;
-        pot = pot.plus(paid)?;
-        let sum = back.entry(*user_id).or_insert(Amount::ZERO);
-        *sum = sum.plus(paid)?;
-    }
-    let mut payments = if winners.is_empty() { back } else { shares(&quiz.quiz_id, pot, winners)? };
-    payments.retain(|_, amount| *amount != Amount::ZERO);
-    Ok((payments, pot))
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Pages of payments in the quiz's first shard; who comes second finds them written.
-fn write_down(quiz: &Quiz, payments: &BTreeMap<i64, Amount>) -> Result<(), Problem> {
-    let payments: Vec<(i64, i64)> = payments.iter().map(|(user_id, amount)| (*user_id, amount.get())).collect();
-    let pages: Vec<(usize, &[(i64, i64)])> = payments.chunks(RECEIVERS).enumerate().collect();
-    for pages in pages.chunks(PAGES) {
-        let mut step = Step::in_shard(shard(quiz)).lasting(KEPT);
-        for (number, page) in pages {
-            step = step.absent(key(*number)).put(key(*number), page, None)?;
-        }
-        // Stopped at a page that is there: all of these are.
-        let _ = step.commit()?;
+/// What is in the pot: what was put in, and all revivals.
+fn filled(quiz: &Quiz, players: &[(i64, Player)]) -> Result<Amount, Problem> {
+    let mut pot = quiz.definition.pot.filter(|_| quiz.is_funded).unwrap_or(Amount::ZERO);
+    for (_, player) in players {
+        pot = pot.plus(quiz.definition.paid(player)?)?;
     }
-    Ok(())
+    Ok(pot)
 }
 
-/// Pays from the given page on. May be repeated.
+/// Cancels a quiz that the cache has lost, and with it the answers: by the receipts everybody gets their coins back. May be repeated.
+pub(crate) fn salvage(room: &Room<Settings>, mut quiz: Quiz) -> Result<Quiz, Problem> {
+    quiz.status = Status::Cancelled;
+    quiz.shards().close(KEPT)?;
+    record::save(&quiz.quiz_id, Stage::Ended, &quiz)?;
+    Alarm::Pay { quiz_id: quiz.quiz_id.clone(), from: 0 }.ensure_in(room.room_id, Duration::ZERO)?;
+    Ok(quiz)
+}
+
+/// Pays from the given payment on, or gives back from the given receipt on. May be repeated.
 pub(crate) fn pay(room: &Room<Settings>, quiz_id: &str, from: u32) -> Result<(), Problem> {
-    let Some(quiz) = quiz::find(room, quiz_id)? else { return Ok(()) };
-    for number in from..from.saturating_add(PAYMENTS) {
-        let Some(page) = cache::get(&shard(&quiz), &key(number as usize))? else {
-            change(room.room_id, quiz_id, &[Status::Finished, Status::Cancelled], |quiz| quiz.is_paid = true)?;
-            return Ok(());
-        };
-        let to: Vec<(i64, i64)> = read_json(&page).map_err(|e| Problem::failed(format!("payments: {e}")))?;
-        money::pay(quiz.asset_type, quiz_id, format!("{quiz_id}:pay:{number}"), to)?;
+    let found = quiz::find(room, quiz_id)?.filter(|quiz| !quiz.is_paid);
+    let Some(mut quiz) = found.filter(|quiz| matches!(quiz.status, Status::Finished | Status::Cancelled)) else {
+        return Ok(());
+    };
+    let next = if quiz.is_given_back() {
+        quiz.pot().give_all_back(from)?
+    } else if quiz.result.is_some() {
+        payments::pay(&quiz.pot(), from)?
+    } else {
+        // It is finished, and who has won is not written down yet: that sets this timer anew.
+        return Ok(());
+    };
+    if let Some(from) = next {
+        return Alarm::Pay { quiz_id: quiz_id.into(), from }.set_in(room.room_id, Duration::ZERO);
     }
-    let next = Alarm::Pay { quiz_id: quiz_id.into(), from: from.saturating_add(PAYMENTS) };
-    next.set_in(room.room_id, Duration::ZERO)
-}
-
-fn shard(quiz: &Quiz) -> String {
-    format!("payments/{}", quiz.quiz_id)
-}
-
-fn key(number: usize) -> String {
-    format!("page/{number}")
+    quiz.is_paid = true;
+    change(room.room_id, quiz_id, &[Status::Finished, Status::Cancelled], |quiz| quiz.is_paid = true)?;
+    record::save(quiz_id, Stage::Paid, &quiz)
 }
 
 fn tell(

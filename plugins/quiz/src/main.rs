@@ -10,6 +10,7 @@ mod answer;
 mod create;
 mod finish;
 mod money;
+mod payments;
 mod player;
 mod quiz;
 mod revive;

@@ -1,23 +1,24 @@
 //! What moves coins: pots and revivals in, payments out.
 
+use std::cell::Cell;
+
 use greenroom_sdk::{
-    Amount, Message, Problem, Room, Transfer, Verdict, ledger, read_json, room::Priority, settle, stored,
+    Amount, Message, Payment, Pot, Problem, Room, Transfer, Verdict, ledger, read_json, room::Priority, settle, stored,
+    write_receipts,
 };
 
 use crate::quiz::{self, Status, change};
 use crate::revive::{self, Revived};
 use crate::{Settings, TOPIC};
 
-/// What an event on the quiz's own topic moves.
+/// What pays into a pot.
 #[stored]
 #[serde(tag = "kind")]
 pub(crate) enum Money {
-    /// From who makes a quiz into its pot.
-    Pot { quiz_id: String },
-    /// The price of a revival at a question, from a player into the pot.
-    Revival { quiz_id: String, question: u32 },
-    /// Out of the pot: to whom how much.
-    Payments { quiz_id: String, to: Vec<(i64, i64)> },
+    /// From who makes a quiz.
+    Pot { quiz_id: String, pot: i64 },
+    /// The price of a revival at a question, from a player.
+    Revival { quiz_id: String, pot: i64, question: u32 },
 }
 
 impl Money {
@@ -29,83 +30,85 @@ impl Money {
     fn of(message: &Message) -> Result<Self, String> {
         read_json(&message.payload).map_err(|e| format!("payload: {e}"))
     }
+
+    fn quiz_id(&self) -> &str {
+        let (Self::Pot { quiz_id, .. } | Self::Revival { quiz_id, .. }) = self;
+        quiz_id
+    }
+
+    /// The pot, and what the event is called in the books.
+    fn goes_to(&self) -> (i64, &'static str) {
+        match self {
+            Self::Pot { pot, .. } => (*pot, "quizPot"),
+            Self::Revival { pot, .. } => (*pot, "quizRevival"),
+        }
+    }
 }
 
+/// Books, receipts, and what follows from them, in this order: whoever finds that a quiz is given back finds the receipts of all that counts.
 /// One verdict for each message.
 pub(crate) fn settle_batch(batch: Vec<Message>) -> Vec<Verdict> {
-    settle(&batch, transfer, follow)
+    let are_written = Cell::new(false);
+    settle(&batch, transfer, |message| {
+        if !are_written.get() {
+            let paid = batch.iter().filter(|message| message.payer > 0);
+            write_receipts(paid.filter_map(|message| Some((message, Money::of(message).ok()?.quiz_id().to_owned()))))?;
+            are_written.set(true);
+        }
+        follow(message)
+    })
 }
 
 /// Where the coins of an event go.
 fn transfer(message: &Message) -> Result<Transfer, String> {
-    let held = message.held.as_ref().map(|held| held.amount).ok_or("the event holds nothing")?;
-    let into_pot = |event_type: &str, quiz_id: String| {
-        let pot = ledger::pot(&quiz::pot(&quiz_id)).map_err(|e| format!("pot: {e:?}"))?;
-        Ok(Transfer::new(event_type, quiz_id).to(pot, Amount::new(held)))
-    };
-    match Money::of(message)? {
-        Money::Pot { quiz_id } => into_pot("quizPot", quiz_id),
-        Money::Revival { quiz_id, .. } => into_pot("quizRevival", quiz_id),
-        Money::Payments { quiz_id, to } => {
-            let transfer = Transfer::new("quizPayment", quiz_id);
-            Ok(to.into_iter().fold(transfer, |transfer, (user_id, amount)| transfer.to(user_id, Amount::new(amount))))
-        }
+    if let Some(payment) = Payment::of(message) {
+        return Ok(payment?.transfer("quizPayment"));
     }
+    let held = message.held.as_ref().map(|held| held.amount).ok_or("the event holds nothing")?;
+    let money = Money::of(message)?;
+    let (pot, event_type) = money.goes_to();
+    Ok(Transfer::new(event_type, money.quiz_id()).to(pot, Amount::new(held)))
 }
 
 /// What follows once the books are written.
 fn follow(message: &Message) -> Result<(), Problem> {
-    let money = Money::of(message).map_err(Problem::failed)?;
-    let room = Room::<Settings>::find(message.room_id)?;
-    match (money, room) {
-        (Money::Payments { .. }, _) => Ok(()),
-        (Money::Pot { quiz_id }, Some(room)) => funded(&room, message, &quiz_id),
-        (Money::Revival { quiz_id, question }, Some(room)) => {
-            let Some(quiz) = quiz::find(&room, &quiz_id)? else { return give_back(&quiz_id, message) };
-            match revive::note(&quiz, message.payer, question)? {
-                Revived::Noted => Ok(()),
-                Revived::TooLate => give_back(&quiz_id, message),
-            }
-        }
-        // The plugin was disabled in the room meanwhile: nothing will come of it there.
-        (Money::Pot { quiz_id } | Money::Revival { quiz_id, .. }, None) => give_back(&quiz_id, message),
+    if message.payer < 0 {
+        return Ok(());
     }
+    let money = Money::of(message).map_err(Problem::failed)?;
+    let account = ledger::Account {
+        user_id: money.goes_to().0,
+        asset_type: message.held.as_ref().map_or(0, |held| held.asset_type),
+    };
+    let is_taken = match (&money, Room::<Settings>::find(message.room_id)?) {
+        // The plugin was disabled in the room meanwhile: nothing will come of it there.
+        (_, None) => false,
+        (Money::Pot { quiz_id, .. }, Some(room)) => funded(&room, quiz_id)?,
+        (Money::Revival { quiz_id, question, .. }, Some(room)) => revived(&room, quiz_id, message.payer, *question)?,
+    };
+    let pot = Pot { topic: TOPIC, thing_id: money.quiz_id(), account };
+    if is_taken { Ok(()) } else { pot.give_back_message(message) }
 }
 
-fn funded(room: &Room<Settings>, message: &Message, quiz_id: &str) -> Result<(), Problem> {
+/// False if it was cancelled before its pot had come.
+fn funded(room: &Room<Settings>, quiz_id: &str) -> Result<bool, Problem> {
     change(room.room_id, quiz_id, &[Status::Funding], |quiz| {
         quiz.status = Status::Ready;
         quiz.is_funded = true;
     })?;
-    // It may have been cancelled before its pot had come, or the cache may have lost it.
-    if quiz::find(room, quiz_id)?.is_none_or(|quiz| !quiz.is_funded) {
-        return give_back(quiz_id, message);
+    if quiz::find(room, quiz_id)?.is_none_or(|quiz| quiz.is_given_back()) {
+        return Ok(false);
     }
-    room.broadcast(quiz_id, "quiz.ready", &serde_json::json!({ "quizId": quiz_id }), Priority::Normal)
+    room.broadcast(quiz_id, "quiz.ready", &serde_json::json!({ "quizId": quiz_id }), Priority::Normal)?;
+    Ok(true)
 }
 
-/// Gives back what came too late.
-fn give_back(quiz_id: &str, message: &Message) -> Result<(), Problem> {
-    let Some(held) = &message.held else { return Ok(()) };
-    // Both ids together may be longer than an event id is.
-    let names = [message.payer.to_string(), message.event_id.clone()];
-    let short: String = greenroom_sdk::fair::Digest::of(names).to_string().chars().take(32).collect();
-    pay(held.asset_type, quiz_id, format!("{quiz_id}:back:{short}"), vec![(message.payer, held.amount)])
-}
-
-/// Pays out of the pot, once for each event id.
-pub(crate) fn pay(asset_type: u32, quiz_id: &str, event_id: String, to: Vec<(i64, i64)>) -> Result<(), Problem> {
-    let user_id = ledger::pot(&quiz::pot(quiz_id))?;
-    let amount = to.iter().try_fold(Amount::ZERO, |sum, (_, amount)| sum.plus(Amount::new(*amount)))?;
-    let payload = Money::Payments { quiz_id: quiz_id.into(), to }.payload()?;
-    ledger::hold(&ledger::HoldRequest {
-        event_id,
-        payer: ledger::Account { user_id, asset_type },
-        amount: amount.get(),
-        content: payload.clone(),
-        topic: TOPIC.into(),
-        payload,
-        counters: Vec::new(),
-    })?;
-    Ok(())
+/// False if it comes too late.
+fn revived(room: &Room<Settings>, quiz_id: &str, user_id: i64, question: u32) -> Result<bool, Problem> {
+    let Some(quiz) = quiz::find(room, quiz_id)?.filter(|quiz| !quiz.is_given_back()) else { return Ok(false) };
+    match revive::note(&quiz, user_id, question)? {
+        Revived::TooLate => Ok(false),
+        // Looked at again: it may have ended between the two, and who noted it first was not this.
+        Revived::Noted => Ok(quiz::find(room, quiz_id)?.is_some_and(|quiz| !quiz.is_given_back())),
+    }
 }

@@ -2,15 +2,17 @@
 
 use std::time::Duration;
 
-use greenroom_sdk::{Amount, Problem, Room, Shards, Step, cache, db, read_json, stored};
+use greenroom_sdk::record::{self, Stage};
+use greenroom_sdk::{Amount, Document, Pot, Problem, Room, Shards, Timer, ledger, stored};
 
+use crate::finish;
 use crate::rules::{Definition, Phase};
-use crate::{No, Settings};
+use crate::{Alarm, No, Settings, TOPIC};
 
 /// How long the keys of a quiz are kept: longer than it may go on.
 pub(crate) const KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-/// How often a change is tried again because somebody else changed the same at the same time.
-const TRIES: usize = 5;
+/// A quiz that nobody has started so long after it was made is cancelled, so that its pot comes back while it is still known.
+pub(crate) const START_WITHIN: Duration = Duration::from_secs(3 * 24 * 60 * 60);
 
 /// How far it is.
 #[derive(Copy, Eq)]
@@ -34,11 +36,16 @@ pub(crate) struct Quiz {
     pub(crate) definition: Definition,
     /// As the configuration was when it was made.
     pub(crate) asset_type: u32,
+    /// The account of its pot; 0 if it moves no coins.
+    pub(crate) pot: i64,
+    pub(crate) made_at_ms: u64,
     pub(crate) pause_s: u32,
     pub(crate) status: Status,
     /// Whether its pot is in the books.
     pub(crate) is_funded: bool,
     pub(crate) started_at_ms: Option<u64>,
+    /// So many questions are ended on every host.
+    pub(crate) ended: u32,
     pub(crate) result: Option<Outcome>,
     /// All that the pot had is paid.
     pub(crate) is_paid: bool,
@@ -60,6 +67,17 @@ impl Quiz {
         Shards::of_thing(format!("quiz/{}", self.quiz_id))
     }
 
+    /// What its maker and revivals pay into.
+    pub(crate) fn pot(&self) -> Pot<'_> {
+        let account = ledger::Account { user_id: self.pot, asset_type: self.asset_type };
+        Pot { topic: TOPIC, thing_id: &self.quiz_id, account }
+    }
+
+    /// Whether everybody gets back what they paid, because nobody wins.
+    pub(crate) fn is_given_back(&self) -> bool {
+        self.status == Status::Cancelled || self.result.is_some_and(|result| result.winners == 0)
+    }
+
     /// Where it is at that time; none unless it is running.
     pub(crate) fn phase(&self, now_ms: u64) -> Option<Phase> {
         let started_at_ms = self.started_at_ms.filter(|_| self.status == Status::Running)?;
@@ -77,50 +95,36 @@ impl Quiz {
     }
 }
 
-/// The name of its pot.
-pub(crate) fn pot(quiz_id: &str) -> String {
-    format!("quiz/{quiz_id}")
+/// In the cache.
+pub(crate) fn document(room_id: i64, quiz_id: &str) -> Document<Quiz> {
+    Document::new(format!("room/{room_id}"), format!("quiz/{quiz_id}"), KEPT)
 }
 
-pub(crate) fn shard(room_id: i64) -> String {
-    format!("room/{room_id}")
-}
-
-pub(crate) fn key(quiz_id: &str) -> String {
-    format!("quiz/{quiz_id}")
-}
-
-/// A step that makes a quiz.
-pub(crate) fn made(room_id: i64, quiz: &Quiz) -> Result<Step, Problem> {
-    let key = key(&quiz.quiz_id);
-    Step::in_shard(shard(room_id)).lasting(KEPT).absent(key.clone()).put(key, quiz, None)
-}
-
-/// The quiz of that id in a room, wherever it is kept.
+/// The quiz of that id in a room, wherever it is kept. One that the cache has lost is cancelled: nobody knows who has answered what.
 pub(crate) fn find(room: &Room<Settings>, quiz_id: &str) -> Result<Option<Quiz>, Problem> {
-    if let Some((_, quiz)) = cached(room.room_id, quiz_id)? {
+    let document = document(room.room_id, quiz_id);
+    if let Some(quiz) = document.read()? {
         return Ok(Some(quiz));
     }
-    let key = [db::Value::Text(quiz_id.into()), db::Value::Integer(room.room_id)];
-    match db::query("find-quiz", &key)?.first().map(Vec::as_slice) {
-        Some([db::Value::Text(record)]) => parsed(record.as_bytes()).map(Some),
-        _ => Ok(None),
+    match record::find(quiz_id, room.room_id)? {
+        None | Some((Stage::Made, _)) => Ok(None),
+        // It may have been made between the two looks.
+        Some((Stage::Begun, quiz)) => match document.read()? {
+            Some(quiz) => Ok(Some(quiz)),
+            None => finish::salvage(room, quiz).map(Some),
+        },
+        Some((Stage::Ended, quiz)) => {
+            // With the cache its timer may be lost.
+            Alarm::Pay { quiz_id: quiz_id.into(), from: 0 }.ensure_in(room.room_id, Duration::ZERO)?;
+            Ok(Some(quiz))
+        }
+        Some((Stage::Paid, quiz)) => Ok(Some(quiz)),
     }
 }
 
 /// The same, or the refusal that there is none.
 pub(crate) fn get(room: &Room<Settings>, quiz_id: &str) -> Result<Quiz, Problem> {
     find(room, quiz_id)?.ok_or_else(|| No::NotFound { quiz_id: quiz_id.into() }.into())
-}
-
-fn cached(room_id: i64, quiz_id: &str) -> Result<Option<(Vec<u8>, Quiz)>, Problem> {
-    let Some(bytes) = cache::get(&shard(room_id), &key(quiz_id))? else { return Ok(None) };
-    let quiz = parsed(&bytes)?;
-    Ok(Some((bytes, quiz)))
-}
-
-fn parsed(bytes: &[u8]) -> Result<Quiz, Problem> {
-    read_json(bytes).map_err(|e| Problem::failed(format!("a quiz: {e}")))
 }
 
 /// Changes it if it is in one of these states; none if it is in another by now. The change may be made up several times.
@@ -130,28 +134,11 @@ pub(crate) fn change(
     from: &[Status],
     change: impl Fn(&mut Quiz),
 ) -> Result<Option<Quiz>, Problem> {
-    for _ in 0..TRIES {
-        let found = cached(room_id, quiz_id)?.filter(|(_, quiz)| from.contains(&quiz.status));
-        let Some((bytes, mut quiz)) = found else { return Ok(None) };
-        change(&mut quiz);
-        let step = Step::in_shard(shard(room_id)).lasting(KEPT).expect(key(quiz_id), Some(bytes));
-        if step.put(key(quiz_id), &quiz, None)?.commit()?.is_ok() {
-            return Ok(Some(quiz));
-        }
-    }
-    Err(Problem::overloaded("the quiz is being changed by somebody else; try again"))
-}
-
-/// Keeps an ended quiz in the database. May be repeated; the first record stays.
-pub(crate) fn record(room_id: i64, quiz: &Quiz, now_ms: u64) -> Result<(), Problem> {
-    let record = serde_json::to_string(quiz).map_err(|e| Problem::failed(format!("a quiz: {e}")))?;
-    let now = i64::try_from(now_ms).unwrap_or(i64::MAX);
-    let params = [
-        db::Value::Text(quiz.quiz_id.clone()),
-        db::Value::Integer(room_id),
-        db::Value::Integer(now),
-        db::Value::Text(record),
-    ];
-    db::transact(&[db::Step { statement: "put-quiz".into(), params: params.to_vec(), expected_rows: None }])?;
-    Ok(())
+    document(room_id, quiz_id).edit(|found| {
+        let found = found.filter(|quiz| from.contains(&quiz.status));
+        Ok(found.map(|mut quiz| {
+            change(&mut quiz);
+            quiz
+        }))
+    })
 }

@@ -2,6 +2,7 @@
 
 use greenroom_sdk::{Amount, Body, Caller, EventId, Now, Path, Problem, Room, Stopped, answer, ledger, request, route};
 
+use crate::answer::end;
 use crate::money::Money;
 use crate::player::{self, Player};
 use crate::quiz::{self, KEPT, Quiz};
@@ -47,6 +48,10 @@ pub(crate) fn revive(
     let quiz = quiz::get(&room, &quiz_id)?;
     let no = |why: &str| Problem::from(No::Refused { why: why.into() });
     let revival = quiz.definition.revival.ok_or_else(|| no("this quiz has no revivals"))?;
+    if let Some(Phase::Closed(closed)) = quiz.phase(now_ms) {
+        // Who is told that they are out knows which answer was wrong.
+        end(room.room_id, &quiz, closed)?;
+    }
     let (_, player) = player::find(&quiz, caller.user_id)?;
     match may_revive(&quiz, &player, now_ms) {
         Ok(question) => {
@@ -102,7 +107,7 @@ fn hold(
         amount: revival.price.get(),
         content: content(quiz, room, question),
         topic: TOPIC.into(),
-        payload: Money::Revival { quiz_id: quiz_id.clone(), question }.payload()?,
+        payload: Money::Revival { quiz_id: quiz_id.clone(), pot: quiz.pot, question }.payload()?,
         // In one step with the hold: nobody pays twice for one question, or more often than allowed.
         counters: vec![
             counter(format!("revivals/{quiz_id}"), revival.times),

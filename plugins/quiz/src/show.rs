@@ -63,13 +63,11 @@ impl View {
     }
 }
 
-/// How many questions are closed; none before the start, and of a quiz that was cancelled.
+/// How many questions are closed on every host; none before the start, and of a quiz that was cancelled.
 fn closed(quiz: &Quiz, now_ms: u64) -> Option<u32> {
     let all = u32::try_from(quiz.definition.questions.len()).ok();
     match quiz.phase(now_ms) {
-        Some(Phase::Open(open)) => Some(open),
-        Some(Phase::Closed(closed)) => Some(closed + 1),
-        Some(Phase::Over) => all,
+        Some(_) => Some(quiz.ended),
         None => all.filter(|_| quiz.status == Status::Finished),
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use greenroom_sdk::{Now, Problem, Room, Timer, answer, room::Priority};
 
-use crate::answer::tally;
+use crate::answer::{end, tally};
 use crate::quiz::{self, Quiz, Status};
 use crate::rules::Question;
 use crate::{Alarm, Settings};
@@ -50,6 +50,7 @@ pub(crate) fn turn(room: &Room<Settings>, quiz_id: &str, turn: u32) -> Result<()
         if turn.is_multiple_of(2) {
             room.broadcast(&key, "quiz.question", &shown(&quiz, question, asked), Priority::High)?;
         } else {
+            end(room.room_id, &quiz, question)?;
             room.broadcast(&key, "quiz.answer", &answered(&quiz, question, asked)?, Priority::High)?;
         }
     }

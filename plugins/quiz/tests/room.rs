@@ -217,3 +217,54 @@ fn quiz_with_answer(answer: u32) -> Value {
     quiz["questions"][0]["answer"] = json!(answer);
     quiz
 }
+
+#[tokio::test]
+async fn a_quiz_that_is_never_started_gives_its_pot_back() {
+    let house = House::open(&["quiz"]).await;
+    house.give(STREAMER, 100).await;
+    let room = house.room(json!([{ "name": "quiz" }])).await;
+    let quiz_id = make(&room, quiz(Some(100), json!(null))).await;
+    settled(&house, STREAMER, |coins| coins == 0).await;
+    house.clock.advance(Duration::from_secs(3 * 24 * 60 * 60 + 1));
+    let quiz = until(&room, &quiz_id, |quiz| quiz["isPaid"] == true).await;
+    assert_eq!(quiz["status"], "cancelled");
+    settled(&house, STREAMER, |coins| coins == 100).await;
+    house.clock.advance(Duration::from_secs(8 * 24 * 60 * 60));
+    assert_eq!(until(&room, &quiz_id, |_| true).await["isPaid"], true, "the database says the same as the cache did");
+    house.close().await;
+}
+
+#[tokio::test]
+async fn what_a_failure_of_the_cache_has_forgotten_is_given_back_to_whoever_paid() {
+    let house = House::open(&["quiz"]).await;
+    house.give(STREAMER, 100).await;
+    house.give(1_001, 50).await;
+    let room = house.room(json!([{ "name": "quiz" }])).await;
+    let quiz_id = make(&room, quiz(Some(100), json!({ "price": 30, "times": 1 }))).await;
+    room.streamer().post(&format!("quizzes/{quiz_id}/start"), json!(null)).await.ok();
+    answers(&room, &quiz_id, &[1_001], 0, 0).await;
+    house.clock.advance(Duration::from_secs(10));
+    until(&room, &quiz_id, |quiz| quiz["last"]["question"] == 0).await;
+    room.viewer(1_001).post(&format!("quizzes/{quiz_id}/revivals"), json!({ "eventId": event_id() })).await.ok();
+    settled(&house, 1_001, |coins| coins == 20).await;
+    settled(&house, STREAMER, |coins| coins == 0).await;
+    let room_id = room.room_id;
+    let house = house.restart_from_database().await;
+    let room = house.known_room(room_id);
+    let _ = answer(&room, &quiz_id, 1_001, 1, 1).await.refused(409, "quiz-over");
+    let quiz = until(&room, &quiz_id, |quiz| quiz["isPaid"] == true).await;
+    assert_eq!((&quiz["status"], &quiz["last"]), (&json!("cancelled"), &json!(null)));
+    settled(&house, 1_001, |coins| coins == 50).await;
+    settled(&house, STREAMER, |coins| coins == 100).await;
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_quizzes_that_are_made_at_once_are_all_funded() {
+    let house = House::open(&["quiz"]).await;
+    house.give(STREAMER, 60).await;
+    let room = house.room(json!([{ "name": "quiz" }])).await;
+    let made = join_all((0..60).map(|_| make(&room, quiz(Some(1), json!(null))))).await;
+    assert_eq!(made.len(), 60);
+    house.close().await;
+}

@@ -7,6 +7,8 @@ use std::ops::Deref;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, de};
 
+use crate::fair::Digest;
+
 const LEN_MAX: usize = 64;
 
 /// Made by the client for each thing that it wants done, and the same when it asks again: 1 to 64 characters of
@@ -22,6 +24,13 @@ impl EventId {
         let text = text.into();
         let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b':');
         ((1..=LEN_MAX).contains(&text.len()) && text.bytes().all(allowed)).then_some(Self(text))
+    }
+
+    /// The id of the thing that a user makes with this event in a room: 20 hexadecimal digits, the same for a repetition, and nobody else's.
+    #[must_use]
+    pub fn thing_id(&self, room_id: i64, user_id: i64) -> String {
+        let digest = Digest::of([room_id.to_string(), user_id.to_string(), self.0.clone()]).to_string();
+        digest.chars().take(20).collect()
     }
 }
 
@@ -63,6 +72,15 @@ impl JsonSchema for EventId {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_thing_is_of_its_room_its_maker_and_its_event() {
+        let (one, other) = (EventId::new("e1").unwrap(), EventId::new("e2").unwrap());
+        let ids = [one.thing_id(1, 2), one.thing_id(2, 1), one.thing_id(12, 1), other.thing_id(1, 2)];
+        assert_eq!(one.thing_id(1, 2), ids[0]);
+        assert_eq!(ids.iter().collect::<std::collections::BTreeSet<_>>().len(), 4);
+        assert!(ids.iter().all(|id| id.len() == 20));
+    }
 
     #[test]
     fn what_is_no_event_id_is_refused() {

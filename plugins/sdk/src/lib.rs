@@ -47,14 +47,17 @@ mod context;
 #[cfg(not(target_arch = "wasm32"))]
 #[doc(hidden)]
 pub mod describe;
+mod document;
 mod event_id;
 pub mod fair;
 mod id;
 mod money;
 mod page;
 mod plugin;
+mod pot;
 mod problem;
 mod query;
+pub mod record;
 mod refusal;
 mod request;
 pub mod routing;
@@ -74,10 +77,12 @@ pub use bindings::api_export::exports::greenroom::plugin::api::{Caller, Problem,
 pub use bindings::consumer_export::exports::greenroom::plugin::consumer::{Held, Message, Verdict};
 pub use bindings::lifecycle_export::exports::greenroom::plugin::lifecycle::Occasion;
 pub use context::{Config, Context, Contexts};
+pub use document::Document;
 pub use event_id::EventId;
 pub use id::Id;
 pub use money::{Amount, Overflow};
 pub use page::{Cursor, Page};
+pub use pot::{Payment, Pot, RECEIVERS_MAX, write_receipts};
 pub use refusal::{Case, Refusal};
 pub use request::read_json;
 pub use routing::{Body, Now, Path, Query, Room};

@@ -49,9 +49,18 @@ impl Shards {
     /// # Errors
     /// As the cache has them; some of the shards may be closed then, so repeat it.
     pub fn close(&self, ttl: Duration) -> Result<(), Problem> {
+        self.mark(CLOSED, ttl)
+    }
+
+    /// Writes a key into every shard: when this returns no step that has it [`absent`](Step::absent) is made any more, whatever the clocks of other hosts
+    /// say. 64 host calls; may be repeated. The mark is forgotten after `ttl`.
+    ///
+    /// # Errors
+    /// As the cache has them; some of the shards may be marked then, so repeat it.
+    pub fn mark(&self, key: &str, ttl: Duration) -> Result<(), Problem> {
         for shard in self.all() {
             // Without checks and bounds there is nothing that could stop it.
-            let _ = Step::in_shard(shard).put(CLOSED, &true, Some(ttl))?.commit()?;
+            let _ = Step::in_shard(shard).put(key, &true, Some(ttl))?.commit()?;
         }
         Ok(())
     }
