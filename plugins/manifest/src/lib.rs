@@ -117,11 +117,14 @@ impl Route {
     }
 }
 
+/// How many problem codes a plugin's name is given at its first installation: a code below this is one of them, counted from the first.
+pub const PROBLEM_CODES: u32 = 1_000;
+
 /// A refusal of the plugin's own, for the interface's description.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct ProblemKind {
-    /// 0 to 999 within the range that the plugin is given at installation, or one of the host's codes.
+    /// Below [`PROBLEM_CODES`] within the range that the plugin is given at installation, or one of the host's codes.
     pub code: u32,
     /// HTTP status.
     pub status: u16,
