@@ -52,6 +52,16 @@ pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<PathBuf> {
     Ok(folder)
 }
 
+/// The names of the plugins in the folder `plugins`: each is called as its folder.
+///
+/// # Errors
+/// If a folder cannot be read.
+pub(crate) fn shipped(workspace: &Workspace) -> anyhow::Result<Vec<String>> {
+    let shelf = workspace.root.join("plugins");
+    let sources = find(&workspace.root)?.into_iter().filter(|source| source.starts_with(&shelf));
+    Ok(sources.filter_map(|source| Some(source.file_name()?.to_str()?.to_owned())).collect())
+}
+
 /// The program of a plugin: for wasm32 the plugin itself, on this machine what describes it.
 fn program(package: &Package) -> anyhow::Result<&str> {
     let program = package.targets.iter().find(|target| target.kind.iter().any(|kind| kind == "bin"));
