@@ -92,7 +92,7 @@ pub struct Route {
     /// One sentence for the interface's description.
     #[serde(default)]
     pub summary: String,
-    /// JSON Schema of the query's parameters as an object, for the interface's description.
+    /// JSON Schema of the query's parameters as an object; the host refuses others before the plugin is called.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub query: Option<Value>,
     /// JSON Schema of the body; the host refuses others before the plugin is called.
