@@ -156,7 +156,7 @@ fn heard(message: &Message) -> Result<(), Problem> {
         let Some(room) = Room::<Settings>::find(message.room_id)? else { return Ok(()) };
         let Some(lottery) = lottery::find(&room, &open.lottery_id)? else { continue };
         // By the time at which the host accepted it: no client can forge it.
-        if lottery.is_open_at(message.at_ms) {
+        if lottery.is_open_at(message.at_ms) && sent.is_of_currency(&open.entry, lottery.asset_type) {
             match take_in(&room, &lottery, user_id, &cause(message, user_id))? {
                 Ok(()) | Err(Stopped::Limit(_) | Stopped::Check(_)) => {}
             }
@@ -167,7 +167,7 @@ fn heard(message: &Message) -> Result<(), Problem> {
 
 /// Something of another plugin that may enter somebody.
 enum Sent {
-    Gift { user_id: i64, gift: Gift, spent: i64 },
+    Gift { user_id: i64, gift: Gift, spent: i64, paid_in: u32 },
     Word(Said),
 }
 
@@ -176,16 +176,24 @@ impl Sent {
         match &message.held {
             Some(held) => {
                 let gift = read_json(&message.payload).ok()?;
-                Some(Self::Gift { user_id: message.payer, gift, spent: held.amount })
+                Some(Self::Gift { user_id: message.payer, gift, spent: held.amount, paid_in: held.asset_type })
             }
             None => read_json(&message.payload).ok().map(Self::Word),
+        }
+    }
+
+    /// What it cost counts in the lottery's currency alone: a gift of another one may be worth much less.
+    fn is_of_currency(&self, entry: &Entry, asset_type: u32) -> bool {
+        match (self, entry) {
+            (Self::Gift { paid_in, .. }, Entry::Gift { min_spend: Some(_), .. }) => *paid_in == asset_type,
+            _ => true,
         }
     }
 
     /// Who enters by it, if somebody does.
     fn enters(&self, entry: &Entry) -> Option<i64> {
         match self {
-            Self::Gift { user_id, gift, spent } => entry.is_given(gift.gift_id, *spent).then_some(*user_id),
+            Self::Gift { user_id, gift, spent, .. } => entry.is_given(gift.gift_id, *spent).then_some(*user_id),
             Self::Word(said) => entry.is_said(&said.text).then_some(said.user_id.get()),
         }
     }

@@ -155,7 +155,9 @@ async fn a_battle_ends_though_one_of_its_rooms_has_no_pk_any_more() {
     let (one, other) = (house.room(plugins(&config)).await, house.room(plugins(&config)).await);
     let third = house.room(plugins(&config)).await;
     let battle_id = begun(&one, &other, 60).await;
-    other.operator().put(&format!("/v1/rooms/{}/plugins/pk", other.room_id), json!({ "enabled": false })).await.ok();
+    let streams = format!("/v1/rooms/{}/streams", other.room_id);
+    other.operator().delete(&format!("{streams}/current")).await.ok();
+    other.operator().post(&streams, json!({ "plugins": [] })).await.ok();
     house.clock.advance(Duration::from_secs(64));
     assert_eq!(ended(&one, &battle_id).await["status"], "ended");
     begun(&third, &one, 10).await;
