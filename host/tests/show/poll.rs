@@ -42,7 +42,7 @@ async fn vote(cast: &Cast, viewer: &Visitor, poll: &str, is_paid: bool) -> Optio
     let choices =
         json!([{ "option": option, "votes": 1 }, { "option": option + 1, "votes": random.random_range(1..3) }]);
     let ask = with_id(json!({ "choices": choices }));
-    twice(viewer, &format!("{poll}/votes"), &ask, &["poll-closed"]).await?;
+    twice(viewer, &format!("{poll}/votes"), &ask, &["poll-closed", "vote-returned"]).await?;
     Some(choices)
 }
 

@@ -13,8 +13,8 @@ pub const PATIENCE: Duration = Duration::from_secs(180);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// A server that is killed breaks the connection; this is for one that answers never.
 const ANSWER_WAIT: Duration = Duration::from_secs(60);
-/// Too busy, or on its way up or down: to be asked again.
-const AGAIN: [u16; 2] = [429, 503];
+/// Too busy, on its way up or down, or not done in time, so that nobody knows: to be asked again.
+const AGAIN: [u16; 3] = [429, 503, 504];
 
 /// What was answered at last.
 #[derive(Debug)]
