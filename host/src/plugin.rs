@@ -22,6 +22,7 @@ mod pool;
 mod posting;
 mod prepare;
 mod processor;
+mod query;
 mod registry;
 mod schema;
 mod state;

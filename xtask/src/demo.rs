@@ -42,6 +42,7 @@ pub(crate) struct Args {
 /// If something does not build, or the server ends on its own.
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<()> {
     let plugins = plugins::run(workspace)?;
+    let shipped = plugins::shipped(workspace)?;
     let program = build_host(workspace, args.release)?;
     let data_dir = workspace.target.join("demo");
     let options = Options {
@@ -56,15 +57,21 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<()> {
     if args.distributed {
         let services = Lent::start(&services::folder(workspace))?;
         let servers = hosts::start(&options, &services.variables)?;
-        return stay(servers, &interrupted, &program, &data_dir);
+        return stay(servers, &shipped, &interrupted, &program, &data_dir);
     }
-    stay(vec![Server::start(&options)?], &interrupted, &program, &data_dir)
+    stay(vec![Server::start(&options)?], &shipped, &interrupted, &program, &data_dir)
 }
 
 /// Sets up the first of the servers, explains, and stays until Ctrl-C.
-fn stay(mut servers: Vec<Server>, interrupted: &Receiver<()>, program: &Path, data_dir: &Path) -> anyhow::Result<()> {
+fn stay(
+    mut servers: Vec<Server>,
+    plugins: &[String],
+    interrupted: &Receiver<()>,
+    program: &Path,
+    data_dir: &Path,
+) -> anyhow::Result<()> {
     let first = servers.first().context("there is no server")?;
-    set_up(first).context("cannot set up the demo room")?;
+    set_up(first, plugins).context("cannot set up the demo room")?;
     explain(first, program, data_dir)?;
     for other in servers.iter().skip(1) {
         println!("Another host of the same room: http://{}/v1", other.authority);
@@ -97,12 +104,13 @@ pub(crate) fn build_host(workspace: &Workspace, release: bool) -> anyhow::Result
     Ok(workspace.target.join(folder).join("greenroom"))
 }
 
-fn set_up(server: &Server) -> anyhow::Result<()> {
+fn set_up(server: &Server, plugins: &[String]) -> anyhow::Result<()> {
     let operator = server.token("1", "operator")?;
     let operator = server.caller(&operator);
     let room = json!({ "roomId": ROOM, "title": "Demo", "streamers": [STREAMER] });
     operator.ensure("/v1/rooms", &room)?;
-    let stream = json!({ "plugins": [{ "name": "gift" }] });
+    let plugins: Vec<Value> = plugins.iter().map(|name| json!({ "name": name })).collect();
+    let stream = json!({ "plugins": plugins });
     operator.ensure(&format!("/v1/rooms/{ROOM}/streams"), &stream)?;
     let service = server.token("2", "service")?;
     let recharge = json!({
@@ -115,6 +123,7 @@ fn set_up(server: &Server) -> anyhow::Result<()> {
 fn explain(server: &Server, program: &Path, data_dir: &Path) -> anyhow::Result<()> {
     let viewer = server.token(VIEWER, "viewer")?;
     let operator = server.token("1", "operator")?;
+    let streamer = server.token(STREAMER, "streamer")?;
     let gifts = server.caller(&viewer).call("GET", &format!("/v1/rooms/{ROOM}/gifts"), None)?;
     let gift = first_gift(&gifts).unwrap_or("2002");
     let url = format!("http://{}/v1", server.authority);
@@ -124,6 +133,7 @@ fn explain(server: &Server, program: &Path, data_dir: &Path) -> anyhow::Result<(
 Room {ROOM} is live. Viewer {VIEWER} has 100,000 coins, streamer {STREAMER} none yet. Paste into another terminal:
 
 VIEWER={viewer}
+STREAMER={streamer}
 OPERATOR={operator}
 
 # what happens in the room
@@ -132,6 +142,15 @@ curl -N -H "Authorization: Bearer $VIEWER" {url}/rooms/{ROOM}/events
 # send a gift; the same line again pays nothing and answers "replayed": true
 curl -H "Authorization: Bearer $VIEWER" -H 'Content-Type: application/json' \
   -d '{{"eventId":"demo-1","giftId":"{gift}","count":1}}' {url}/rooms/{ROOM}/gifts
+
+# a lottery: the streamer makes it, the viewer enters, and a minute later everybody can compute the draw again
+curl -H "Authorization: Bearer $STREAMER" -H 'Content-Type: application/json' \
+  -d '{{"eventId":"demo-2","title":"Demo","entry":{{"kind":"free"}},"closesInS":60,"prizes":[{{"name":"a shirt","stock":1}}]}}' \
+  {url}/rooms/{ROOM}/lotteries
+LOTTERY=          # the lotteryId of the answer
+curl -H "Authorization: Bearer $VIEWER" -H 'Content-Type: application/json' \
+  -d '{{"eventId":"demo-3"}}' {url}/rooms/{ROOM}/lotteries/$LOTTERY/entries
+{program} lottery verify {ROOM} $LOTTERY --data-dir {data_dir}
 
 # both sides
 curl -H "Authorization: Bearer $VIEWER" {url}/users/me/assets

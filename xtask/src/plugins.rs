@@ -13,12 +13,13 @@ use crate::wasm_target::Toolchain;
 use crate::workspace::{Package, Workspace};
 use greenroom_services::progress;
 
-/// The folders in which plugins live.
-const SHELVES: [&str; 3] = ["plugins", "examples", "host/tests/guests"];
+/// The folders in which plugins live, and the folder below `target` into which those of each are built: those that only tests want are by
+/// themselves, so that no server installs them.
+const SHELVES: [(&str, &str); 3] = [("plugins", "plugins"), ("examples", "plugins"), ("host/tests/guests", "guests")];
 const TARGET: &str = "wasm32-unknown-unknown";
 const PROFILE: &str = "plugin";
 
-/// Builds and packs all plugins; gives the folder in which they are.
+/// Builds and packs all plugins; gives the folder of those that a server may install.
 ///
 /// # Errors
 /// If there is no way to a wasm32 standard library, a plugin does not compile, or its manifest has a fault.
@@ -26,12 +27,13 @@ pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<PathBuf> {
     let folder = workspace.target.join("plugins");
     let sources = find(&workspace.root)?;
     if sources.is_empty() {
-        eprintln!("no plugin with a plugin.toml and a Cargo.toml under {}", SHELVES.join(", "));
+        let shelves = SHELVES.map(|(shelf, _)| shelf);
+        eprintln!("no plugin with a plugin.toml and a Cargo.toml under {}", shelves.join(", "));
         return Ok(folder);
     }
     let packages = sources
         .iter()
-        .map(|source| {
+        .map(|Source { path: source, .. }| {
             workspace.package_in(source).with_context(|| {
                 format!(
                     "{} has a plugin.toml but is no member of the workspace; add it to Cargo.toml",
@@ -44,12 +46,22 @@ pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<PathBuf> {
     let modules = build(workspace, &packages)?;
     let described = describe::build(workspace, &programs)?;
     for (source, program) in sources.iter().zip(programs) {
-        let toml = source.join("plugin.toml");
+        let toml = source.path.join("plugin.toml");
         let manifest = Manifest::described(&toml, &describe::run(&described, program)?)
             .with_context(|| format!("in {}", toml.display()))?;
-        report(&pack(&modules.join(format!("{program}.wasm")), &manifest, &folder)?);
+        report(&pack(&modules.join(format!("{program}.wasm")), &manifest, &workspace.target.join(source.built))?);
     }
     Ok(folder)
+}
+
+/// The names of the plugins in the folder `plugins`: each is called as its folder.
+///
+/// # Errors
+/// If a folder cannot be read.
+pub(crate) fn shipped(workspace: &Workspace) -> anyhow::Result<Vec<String>> {
+    let shelf = workspace.root.join("plugins");
+    let sources = find(&workspace.root)?.into_iter().filter(|source| source.path.starts_with(&shelf));
+    Ok(sources.filter_map(|source| Some(source.path.file_name()?.to_str()?.to_owned())).collect())
 }
 
 /// The program of a plugin: for wasm32 the plugin itself, on this machine what describes it.
@@ -60,15 +72,22 @@ fn program(package: &Package) -> anyhow::Result<&str> {
         .with_context(|| format!("{} needs a `src/main.rs` with `greenroom_sdk::plugin!` to be a plugin", package.name))
 }
 
+/// A plugin's folder, and the one below `target` into which it is built.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Source {
+    path: PathBuf,
+    built: &'static str,
+}
+
 /// The folders with a `plugin.toml` and a `Cargo.toml`, in order. Plugins in other languages have no `Cargo.toml`.
-fn find(root: &Path) -> anyhow::Result<Vec<PathBuf>> {
+fn find(root: &Path) -> anyhow::Result<Vec<Source>> {
     let mut found = Vec::new();
-    for shelf in SHELVES.map(|shelf| root.join(shelf)) {
+    for (shelf, built) in SHELVES.map(|(shelf, built)| (root.join(shelf), built)) {
         let Ok(entries) = std::fs::read_dir(&shelf) else { continue };
         for entry in entries {
-            let folder = entry.with_context(|| format!("cannot read {}", shelf.display()))?.path();
-            if folder.join("plugin.toml").is_file() && folder.join("Cargo.toml").is_file() {
-                found.push(folder);
+            let path = entry.with_context(|| format!("cannot read {}", shelf.display()))?.path();
+            if path.join("plugin.toml").is_file() && path.join("Cargo.toml").is_file() {
+                found.push(Source { path, built });
             }
         }
     }
@@ -117,6 +136,7 @@ mod tests {
         }
         let found = find(&root).unwrap();
         std::fs::remove_dir_all(&root).unwrap();
-        assert_eq!(found, [root.join("host/tests/guests/spin"), root.join("plugins/gift")]);
+        let expected = [("host/tests/guests/spin", "guests"), ("plugins/gift", "plugins")];
+        assert_eq!(found, expected.map(|(path, built)| Source { path: root.join(path), built }));
     }
 }

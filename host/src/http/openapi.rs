@@ -7,7 +7,7 @@ use axum::extract::{Path, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, Response};
 use axum::response::{IntoResponse, Redirect};
-use greenroom_manifest::{Manifest, Route, Scope};
+use greenroom_manifest::{Manifest, PROBLEM_CODES, ProblemKind, Route, Scope};
 use serde_json::{Map, Value, json};
 use utoipa::OpenApi;
 
@@ -89,27 +89,29 @@ fn insert(root: &mut Value, path: &[&str], key: &str, value: Value) {
 /// The description, as of the plugins that are installed now.
 pub(super) async fn document(State(app): State<Arc<App>>) -> axum::Json<Value> {
     let plugins = app.state.registry.list();
-    axum::Json(merged(plugins.iter().map(|plugin| &plugin.manifest)))
+    axum::Json(merged(plugins.iter().map(|plugin| (&plugin.manifest, plugin.problem_code_base))))
 }
 
-/// The host's description with the routes of manifests; of two versions, the later in the list stands.
-fn merged<'a>(manifests: impl Iterator<Item = &'a Manifest>) -> Value {
+/// The host's description with the routes of manifests and the first of their problem codes; of two versions, the later in the list stands.
+fn merged<'a>(plugins: impl Iterator<Item = (&'a Manifest, u32)>) -> Value {
     let mut document = HOST.clone();
-    for manifest in manifests {
+    for (manifest, code_base) in plugins {
+        let refusal = refusal(manifest, code_base);
         for route in &manifest.routes {
             let path = template(route.scope, &route.path);
             let method = route.method.as_str().to_ascii_lowercase();
-            insert(&mut document, &["paths", &path], &method, operation(manifest, route));
+            insert(&mut document, &["paths", &path], &method, operation(manifest, route, &refusal));
         }
     }
     document
 }
 
-fn operation(manifest: &Manifest, route: &Route) -> Value {
+fn operation(manifest: &Manifest, route: &Route, refusal: &str) -> Value {
     let in_room = (route.scope == Scope::Room).then_some("room");
     let own = route.path.split('/').filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'));
     let parameter = |name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } });
-    let parameters: Vec<Value> = in_room.into_iter().chain(own).map(parameter).collect();
+    let mut parameters: Vec<Value> = in_room.into_iter().chain(own).map(parameter).collect();
+    parameters.extend(route.query.iter().flat_map(query));
     let name = &manifest.name;
     let answer = route.response.clone().unwrap_or_else(|| json!({}));
     let mut operation = json!({
@@ -119,7 +121,7 @@ fn operation(manifest: &Manifest, route: &Route) -> Value {
         "parameters": parameters,
         "responses": {
             "200": { "description": "Done.", "content": { "application/json": { "schema": answer } } },
-            "default": { "description": "A refusal.", "content": { "application/problem+json": {
+            "default": { "description": refusal, "content": { "application/problem+json": {
                 "schema": { "$ref": "#/components/schemas/Problem" } } } },
         },
     });
@@ -128,6 +130,31 @@ fn operation(manifest: &Manifest, route: &Route) -> Value {
         insert(&mut operation, &[], "requestBody", body);
     }
     operation
+}
+
+/// The parameters of a query, from the schema of all of them as an object.
+fn query(schema: &Value) -> Vec<Value> {
+    let required = schema.get("required").and_then(Value::as_array);
+    let is_required = |name: &str| required.is_some_and(|names| names.iter().any(|other| other == name));
+    let properties = schema.get("properties").and_then(Value::as_object).into_iter().flatten();
+    let parameter = |(name, schema): (&String, &Value)| json!({ "name": name, "in": "query", "required": is_required(name), "schema": schema });
+    properties.map(parameter).collect()
+}
+
+/// What a plugin refuses: its own cases, which any of its routes may answer, beside the host's.
+fn refusal(manifest: &Manifest, code_base: u32) -> String {
+    let case = |kind: &ProblemKind| {
+        let ProblemKind { code, status, slug, detail } = kind;
+        // A small number is one of the plugin's own codes; others are the host's.
+        let code = if *code < PROBLEM_CODES { code_base.saturating_add(*code) } else { *code };
+        format!("\n- {code} `{slug}` ({status}): {detail}")
+    };
+    let cases: String = manifest.problems.iter().map(case).collect();
+    if cases.is_empty() {
+        "A refusal.".into()
+    } else {
+        format!("A refusal: one of the host's, or of the plugin's own:\n{cases}")
+    }
 }
 
 static DOCS: LazyLock<Arc<utoipa_swagger_ui::Config<'static>>> =
@@ -159,16 +186,23 @@ mod tests {
             "name": "gift", "version": "1.0.0", "description": "Gifts.",
             "routes": [
                 { "method": "POST", "path": "gifts", "request": { "type": "object" }, "response": { "type": "object" } },
-                { "method": "PUT", "path": "gifts/{giftId}", "scope": "global" },
+                { "method": "PUT", "path": "gifts/{giftId}", "scope": "global", "query": {
+                    "type": "object", "properties": { "limit": { "type": "integer" } }, "required": ["limit"] } },
             ],
+            "problems": [{ "code": 4, "status": 409, "slug": "gift-gone", "detail": "gift {gift_id} is gone" }],
         }))
         .unwrap();
-        let document = merged(std::iter::once(&manifest));
+        let document = merged(std::iter::once((&manifest, 50_000)));
         assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
         let gifts = &document["paths"]["/v1/rooms/{room}/gifts"]["post"];
         assert_eq!(gifts["parameters"][0]["name"], "room");
         assert_eq!(gifts["requestBody"]["content"]["application/json"]["schema"]["type"], "object");
         assert_eq!(document["paths"]["/v1/gifts/{giftId}"]["put"]["parameters"][0]["name"], "giftId");
+        let put = &document["paths"]["/v1/gifts/{giftId}"]["put"];
+        let limit = json!({ "name": "limit", "in": "query", "required": true, "schema": { "type": "integer" } });
+        assert_eq!(put["parameters"][1], limit);
+        let refusal = put["responses"]["default"]["description"].as_str().unwrap();
+        assert!(refusal.contains("50004 `gift-gone` (409): gift {gift_id} is gone"), "{refusal}");
         for (path, method) in [
             ("/v1/rooms", "post"),
             ("/v1/rooms/{room}/plugins/{name}", "put"),

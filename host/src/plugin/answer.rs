@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use greenroom_manifest::Role;
+use greenroom_manifest::{PROBLEM_CODES, Role};
 use serde::de::IgnoredAny;
 
 use crate::plugin::bindings::exports::greenroom::plugin::{api, consumer, lifecycle};
@@ -42,9 +42,6 @@ impl From<consumer::Verdict> for Verdict {
         }
     }
 }
-
-/// How many problem codes a plugin is given at installation.
-const PROBLEM_CODES: u32 = 1_000;
 
 /// The message of a delivery; `attempt` is 1 for the first.
 pub(crate) fn message(delivery: &Delivery, attempt: u32) -> consumer::Message<'_> {

@@ -10,7 +10,7 @@ use crate::breaker::Breaker;
 use crate::plugin::limits::Limits;
 use crate::plugin::pool::Pool;
 use crate::plugin::schema::Schema;
-use crate::plugin::{ApiRequest, Problem};
+use crate::plugin::{ApiRequest, Problem, query};
 
 /// One installed version of a plugin: checked, compiled, with its pool of warm instances.
 pub struct Plugin {
@@ -32,6 +32,8 @@ pub(crate) struct Schemas {
     pub(crate) config: Schema,
     /// Those of the routes' bodies, in the order of the routes.
     pub(crate) requests: Vec<Option<Schema>>,
+    /// Those of the routes' queries, in the same order.
+    pub(crate) queries: Vec<Option<Schema>>,
 }
 
 impl Schemas {
@@ -41,15 +43,19 @@ impl Schemas {
     /// With the first that is none.
     pub(crate) fn compile(manifest: &Manifest) -> Result<Self, Rejected> {
         let config = Schema::compile("config", &manifest.config)?;
-        let mut requests = Vec::with_capacity(manifest.routes.len());
+        let (mut requests, mut queries) = (Vec::new(), Vec::new());
         for (index, route) in manifest.routes.iter().enumerate() {
-            let subject = format!("routes[{index}].request");
-            requests.push(route.request.as_ref().map(|schema| Schema::compile(&subject, schema)).transpose()?);
+            let compiled = |part: &str, schema: &Option<Value>| {
+                let subject = format!("routes[{index}].{part}");
+                schema.as_ref().map(|schema| Schema::compile(&subject, schema)).transpose()
+            };
+            requests.push(compiled("request", &route.request)?);
+            queries.push(compiled("query", &route.query)?);
             if let Some(response) = &route.response {
                 Schema::compile(&format!("routes[{index}].response"), response)?;
             }
         }
-        Ok(Self { config, requests })
+        Ok(Self { config, requests, queries })
     }
 }
 
@@ -98,7 +104,7 @@ impl Plugin {
         configure(&self.schemas.config, config)
     }
 
-    /// Checks a request before the plugin is called: the caller's role and the body against the route's schema.
+    /// Checks a request before the plugin is called: the caller's role, and query and body against the route's schemas.
     ///
     /// # Errors
     /// The problem to answer with.
@@ -112,16 +118,23 @@ impl Plugin {
             let detail = format!("a {role} may not do this; it takes one of: {}", roles.join(", "));
             return Err(refusal(403, 100_003, "forbidden", detail, None));
         }
+        if let Some(Some(schema)) = self.schemas.queries.get(request.route) {
+            let query = query::object(schema.source(), &request.query);
+            schema.check(&query).map_err(|fault| misplaced("query", &fault))?;
+        }
         let Some(Some(schema)) = self.schemas.requests.get(request.route) else { return Ok(()) };
         let body: Value = serde_json::from_slice(&request.body).map_err(|fault| {
             let detail = format!("the body is not JSON: {fault}");
             refusal(400, 10_006, "invalid-request", detail, Some("/"))
         })?;
-        schema.check(&body).map_err(|fault| {
-            let place = if fault.pointer.is_empty() { "/" } else { &fault.pointer };
-            refusal(400, 10_006, "invalid-request", format!("body at `{place}`: {}", fault.fault), Some(place))
-        })
+        schema.check(&body).map_err(|fault| misplaced("body", &fault))
     }
+}
+
+/// What a schema refuses in a part of the request.
+fn misplaced(part: &str, fault: &ConfigFault) -> Problem {
+    let place = if fault.pointer.is_empty() { "/" } else { &fault.pointer };
+    refusal(400, 10_006, "invalid-request", format!("{part} at `{place}`: {}", fault.fault), Some(place))
 }
 
 /// See [`Plugin::configure`].

@@ -1,4 +1,4 @@
-//! JSON Schemas of plugins: configuration with its defaults, and the bodies of requests.
+//! JSON Schemas of plugins: configuration with its defaults, the queries and bodies of requests.
 
 use jsonschema::Validator;
 use serde_json::Value;
@@ -23,6 +23,11 @@ impl Schema {
         let fault = |e: String| Rejected { subject: subject.into(), fault: format!("not a valid JSON Schema: {e}") };
         let validator = jsonschema::validator_for(source).map_err(|e| fault(e.to_string()))?;
         Ok(Self { source: source.clone(), validator })
+    }
+
+    /// As it was written.
+    pub(crate) fn source(&self) -> &Value {
+        &self.source
     }
 
     /// Checks a value.

@@ -92,7 +92,7 @@ pub struct Route {
     /// One sentence for the interface's description.
     #[serde(default)]
     pub summary: String,
-    /// JSON Schema of the query's parameters as an object, for the interface's description.
+    /// JSON Schema of the query's parameters as an object; the host refuses others before the plugin is called.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub query: Option<Value>,
     /// JSON Schema of the body; the host refuses others before the plugin is called.
@@ -117,11 +117,14 @@ impl Route {
     }
 }
 
+/// How many problem codes a plugin's name is given at its first installation: a code below this is one of them, counted from the first.
+pub const PROBLEM_CODES: u32 = 1_000;
+
 /// A refusal of the plugin's own, for the interface's description.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct ProblemKind {
-    /// 0 to 999 within the range that the plugin is given at installation, or one of the host's codes.
+    /// Below [`PROBLEM_CODES`] within the range that the plugin is given at installation, or one of the host's codes.
     pub code: u32,
     /// HTTP status.
     pub status: u16,

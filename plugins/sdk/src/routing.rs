@@ -200,8 +200,8 @@ impl<T: DeserializeOwned + JsonSchema> Part<'_> for Body<T> {
     }
 }
 
-/// The parameters of the query, of a type that is a [`request`](macro@crate::request). Numbers and booleans are read from their text. The host does
-/// not check its schema: bounds in `#[schemars]` are for the description only, so check them in the function.
+/// The parameters of the query, of a type that is a [`request`](macro@crate::request). Numbers and booleans are read from their text. Its schema goes
+/// into the manifest, so the host refuses others first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Query<T>(pub T);
 

@@ -38,14 +38,13 @@ pub struct House {
 }
 
 impl House {
-    /// Starts a host with these plugins of `target/plugins`.
+    /// Starts a host with these plugins of `target/plugins`, or of `target/guests` if they are for tests alone.
     pub async fn open(plugins: &[&str]) -> Self {
         let (data, folder) = (TempDir::new().unwrap(), TempDir::new().unwrap());
         for name in plugins {
-            let (file, built) = (format!("{name}.wasm"), built());
-            let message = "run `cargo xtask plugins` first";
-            std::fs::copy(built.join(&file), folder.path().join(&file))
-                .unwrap_or_else(|e| panic!("{file}: {e}; {message}"));
+            let file = format!("{name}.wasm");
+            let built = built(&file).unwrap_or_else(|| panic!("there is no {file}; run `cargo xtask plugins` first"));
+            std::fs::copy(&built, folder.path().join(&file)).unwrap_or_else(|e| panic!("{}: {e}", built.display()));
         }
         Self::start(Arc::new(TestClock::new()), data, folder).await
     }
@@ -185,6 +184,7 @@ fn lose_all_but_database(data: &Path) {
 }
 
 /// Where `cargo xtask plugins` puts what it builds.
-fn built() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/plugins")
+fn built(file: &str) -> Option<PathBuf> {
+    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target");
+    ["plugins", "guests"].map(|folder| target.join(folder).join(file)).into_iter().find(|built| built.is_file())
 }

@@ -6,8 +6,6 @@ use crate::ports::db::{Error, StoredPlugin};
 
 /// Where the plugins' problem codes begin; the host's own end below.
 pub(in crate::adapters) const CODES_BEGIN: i64 = 50_000;
-/// How many each plugin's name gets.
-pub(in crate::adapters) const CODES_STEP: i64 = 1_000;
 
 /// Reads name, version, digest, component, time of installation, and where its problem codes begin.
 pub(in crate::adapters) fn read_plugin(row: &impl Columns) -> Result<StoredPlugin, Error> {

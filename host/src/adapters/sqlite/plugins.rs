@@ -1,12 +1,13 @@
 //! The port of installed plugins.
 
 use async_trait::async_trait;
+use greenroom_manifest::PROBLEM_CODES;
 use semver::Version;
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 
 use crate::adapters::sql::columns::{read_version, signed};
-use crate::adapters::sql::plugins::{CODES_BEGIN, CODES_STEP, read_plugin};
+use crate::adapters::sql::plugins::{CODES_BEGIN, read_plugin};
 use crate::adapters::sql::row::Columns;
 use crate::ports::db::{Error, Plugins, StoredPlugin};
 
@@ -90,7 +91,7 @@ async fn code_range(connection: &mut SqliteConnection, name: &str) -> Result<u32
     )
     .bind(name)
     .bind(CODES_BEGIN)
-    .bind(CODES_STEP)
+    .bind(i64::from(PROBLEM_CODES))
     .execute(&mut *connection)
     .await
     .map_err(error::of)?;

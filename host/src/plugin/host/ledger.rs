@@ -223,7 +223,9 @@ async fn void(state: &mut State, payer: domain::Account, event_id: &str) -> Resu
     let key = (payer.user_id, event_id);
     let own = state.call.known.contains(&key)
         || posting::event_of_batch(state, &key).is_some_and(|event| state.profile.publishes.contains(&event.topic));
-    if !own && !is_own_pot(state, payer.user_id).await? {
+    if !own && is_own_pot(state, payer.user_id).await? {
+        state.granted(Grant::Pots).map_err(Error::NotGranted)?;
+    } else if !own {
         let why = "only an event that this call held or found, one of the batch on the plugin's own topic, or one that a pot of \
                    the plugin pays may be voided";
         return Err(Error::NotGranted(why.into()));
