@@ -1,8 +1,8 @@
 //! Everything that is consumed: the lottery's own money, gifts, and words in the chat.
 
 use greenroom_sdk::{
-    Amount, Id, Message, Problem, Room, Stopped, Transfer, Unsettled, Verdict, fair::Secret, ledger, logging,
-    read_json, room::Priority, settle, stored,
+    Amount, Id, Message, Problem, Room, Stopped, Transfer, Verdict, fair::Secret, ledger, logging, read_json,
+    room::Priority, settle, stored,
 };
 
 use crate::create::{self, open_ones};
@@ -63,7 +63,7 @@ pub(crate) fn listen(batch: Vec<Message>) -> Vec<Verdict> {
 }
 
 /// Where the coins of an event go.
-fn transfer(message: &Message) -> Result<Transfer, Unsettled> {
+fn transfer(message: &Message) -> Result<Transfer, String> {
     let held = message.held.as_ref().map(|held| held.amount).ok_or("the event holds nothing")?;
     match Money::of(message)? {
         Money::Prizes { lottery_id, .. } => into_pot("lotteryPrizes", lottery_id, held),
@@ -75,8 +75,8 @@ fn transfer(message: &Message) -> Result<Transfer, Unsettled> {
     }
 }
 
-fn into_pot(event_type: &str, lottery_id: String, held: i64) -> Result<Transfer, Unsettled> {
-    let pot = ledger::pot(&lottery::pot(&lottery_id))?;
+fn into_pot(event_type: &str, lottery_id: String, held: i64) -> Result<Transfer, String> {
+    let pot = ledger::pot(&lottery::pot(&lottery_id)).map_err(|e| format!("pot: {e:?}"))?;
     Ok(Transfer::new(event_type, lottery_id).to(pot, Amount::new(held)))
 }
 

@@ -332,32 +332,3 @@ async fn who_says_the_word_enters_and_other_words_do_not() {
     assert_eq!(winners, ["1001", "1002"]);
     house.close().await;
 }
-
-#[tokio::test]
-async fn more_lotteries_at_once_than_a_call_can_make_pots_for_are_all_opened() {
-    let house = House::open(&["lottery"]).await;
-    house.give(STREAMER, 40).await;
-    let room = house.room(json!([{ "name": "lottery", "config": { "openMax": 50 } }])).await;
-    let prizes = json!([{ "name": "a coin", "stock": 1, "coins": 1 }]);
-    let streamer = room.streamer();
-    let made = (0..40).map(|_| streamer.post("lotteries", lottery(json!({ "kind": "free" }), prizes.clone())));
-    for made in futures::future::join_all(made).await {
-        let id = made.ok()["lotteryId"].as_str().unwrap().to_owned();
-        let path = format!("lotteries/{id}");
-        let begun = std::time::Instant::now();
-        while streamer.get(&path).await.status == 404 {
-            assert!(begun.elapsed() < Duration::from_secs(60), "lottery {id} is never opened");
-            // What has to wait comes again by the host's clock.
-            house.clock.advance(Duration::from_millis(100));
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        streamer.post(&format!("{path}/cancel"), json!(null)).await.ok();
-    }
-    for _ in 0..3_000 {
-        if house.settled(STREAMER).await == 40 {
-            return house.close().await;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    panic!("the streamer has {} again", house.settled(STREAMER).await);
-}

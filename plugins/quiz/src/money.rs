@@ -1,7 +1,7 @@
 //! What moves coins: pots and revivals in, payments out.
 
 use greenroom_sdk::{
-    Amount, Message, Problem, Room, Transfer, Unsettled, Verdict, ledger, read_json, room::Priority, settle, stored,
+    Amount, Message, Problem, Room, Transfer, Verdict, ledger, read_json, room::Priority, settle, stored,
 };
 
 use crate::quiz::{self, Status, change};
@@ -37,10 +37,10 @@ pub(crate) fn settle_batch(batch: Vec<Message>) -> Vec<Verdict> {
 }
 
 /// Where the coins of an event go.
-fn transfer(message: &Message) -> Result<Transfer, Unsettled> {
+fn transfer(message: &Message) -> Result<Transfer, String> {
     let held = message.held.as_ref().map(|held| held.amount).ok_or("the event holds nothing")?;
     let into_pot = |event_type: &str, quiz_id: String| {
-        let pot = ledger::pot(&quiz::pot(&quiz_id))?;
+        let pot = ledger::pot(&quiz::pot(&quiz_id)).map_err(|e| format!("pot: {e:?}"))?;
         Ok(Transfer::new(event_type, quiz_id).to(pot, Amount::new(held)))
     };
     match Money::of(message)? {

@@ -88,7 +88,7 @@ pub use tally::tell_every;
 pub use timers::Timer;
 #[doc(hidden)]
 pub use timers::fired;
-pub use transfer::{Transfer, Unsettled, settle};
+pub use transfer::{Transfer, settle};
 
 /// What a client writes: a type in camelCase that refuses unknown fields, and in a
 /// [`Body`] its schema is checked by the host first.

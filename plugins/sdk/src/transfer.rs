@@ -58,62 +58,21 @@ impl Transfer {
     }
 }
 
-/// Why it is not known where the money of an event goes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Unsettled {
-    /// It never will be: the message is set aside, with this reason.
-    Never(String),
-    /// Something else has to be there first, such as a pot that cannot be made right now: the message comes again.
-    Later(String),
-}
-
-impl From<String> for Unsettled {
-    fn from(reason: String) -> Self {
-        Self::Never(reason)
-    }
-}
-
-impl From<&str> for Unsettled {
-    fn from(reason: &str) -> Self {
-        Self::Never(reason.into())
-    }
-}
-
-impl From<ledger::Error> for Unsettled {
-    /// What another try may do better is for later. Many events may need pots of their own, and a call makes only some.
-    fn from(error: ledger::Error) -> Self {
-        use ledger::Error::{BalanceLoading, InsufficientBalance, Overloaded, Unavailable};
-        let reason = format!("{error:?}");
-        match error {
-            Overloaded | Unavailable(_) | BalanceLoading | InsufficientBalance(_) => Self::Later(reason),
-            _ => Self::Never(reason),
-        }
-    }
-}
-
-impl Unsettled {
-    fn verdict(self, message: &Message) -> Verdict {
-        match self {
-            Self::Never(reason) => Verdict::Reject(reason),
-            Self::Later(reason) => later(message, &reason),
-        }
-    }
-}
-
-/// Writes the books of a batch in one call: `transfer` says where the money of a message goes, or why it cannot. `then` is called for each message whose books are written, now or by an earlier try, and does what follows from that; if it
+/// Writes the books of a batch in one call: `transfer` says where the money of a message goes, or why the message can never be
+/// settled. `then` is called for each message whose books are written, now or by an earlier try, and does what follows from that; if it
 /// fails, the message comes again, so it must be able to be repeated. Gives the batch's verdicts.
-pub fn settle<E: Into<Unsettled>>(
+pub fn settle(
     batch: &[Message],
-    transfer: impl Fn(&Message) -> Result<Transfer, E>,
+    transfer: impl Fn(&Message) -> Result<Transfer, String>,
     then: impl Fn(&Message) -> Result<(), Problem>,
 ) -> Vec<Verdict> {
-    let posting = |message: &Message| Ok(transfer(message).map_err(E::into)?.posting(message)?);
-    let books: Vec<Result<ledger::Posting, Unsettled>> = batch.iter().map(posting).collect();
+    let books: Vec<Result<ledger::Posting, String>> =
+        batch.iter().map(|message| transfer(message).and_then(|transfer| transfer.posting(message))).collect();
     let postings: Vec<ledger::Posting> = books.iter().filter_map(|books| books.clone().ok()).collect();
     let outcomes = if postings.is_empty() { Ok(Vec::new()) } else { ledger::post(&postings) };
     let mut outcomes = outcomes.unwrap_or_default().into_iter();
     let verdicts = batch.iter().zip(books).map(|(message, books)| match books {
-        Err(unsettled) => unsettled.verdict(message),
+        Err(reason) => Verdict::Reject(reason),
         Ok(_) => match outcomes.next() {
             None => Verdict::RetryAfter(RETRY_MS),
             Some(ledger::PostOutcome::Refused(reason)) => Verdict::Reject(reason),
@@ -127,13 +86,11 @@ pub fn settle<E: Into<Unsettled>>(
 fn followed(message: &Message, then: &impl Fn(&Message) -> Result<(), Problem>) -> Verdict {
     match then(message) {
         Ok(()) => Verdict::Ack,
-        Err(problem) => later(message, &problem.detail),
+        Err(problem) => {
+            logging::log(logging::Level::Warn, &message.topic, &format!("{}: {}", message.event_id, problem.detail));
+            Verdict::RetryAfter(RETRY_MS)
+        }
     }
-}
-
-fn later(message: &Message, reason: &str) -> Verdict {
-    logging::log(logging::Level::Warn, &message.topic, &format!("{}: {reason}", message.event_id));
-    Verdict::RetryAfter(RETRY_MS)
 }
 
 #[cfg(test)]
@@ -169,16 +126,5 @@ mod tests {
             assert!(transfer(a, b).posting(&message(100)).is_err(), "{a} {b}");
         }
         assert!(transfer(60, 40).posting(&Message { held: None, ..message(100) }).is_err());
-    }
-
-    #[test]
-    fn a_pot_that_cannot_be_made_right_now_is_no_reason_to_set_an_event_aside() {
-        use ledger::Error::{Invalid, NotGranted, Overloaded, Unavailable};
-        for error in [Overloaded, Unavailable("away".into())] {
-            assert!(matches!(Unsettled::from(error), Unsettled::Later(_)));
-        }
-        for error in [Invalid("a name".into()), NotGranted("pots".into())] {
-            assert!(matches!(Unsettled::from(error), Unsettled::Never(_)));
-        }
     }
 }
