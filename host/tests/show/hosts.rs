@@ -116,7 +116,7 @@ async fn a_packet_has_five_hundred_shares(crowd: &Crowd, grabbers: usize) -> BTr
 /// The user and their share, if they were quick enough; the same over each host.
 async fn grab(grabs: &str, here: Visitor, there: Visitor, number: usize) -> Option<(i64, i64)> {
     let late = ["packet-empty", "packet-closed"];
-    let (one, other) = if number % 2 == 0 {
+    let (one, other) = if number.is_multiple_of(2) {
         let (one, other) = tokio::join!(here.post(grabs, &Value::Null), there.post(grabs, &Value::Null));
         (one.unless(&late), other.unless(&late))
     } else {

@@ -48,11 +48,11 @@ pub async fn play(cast: &Cast) -> Played {
 async fn take_part(viewer: &Visitor, quiz: &str, place: usize) -> Player {
     let mut player = Player::default();
     for question in 0..QUESTIONS {
-        let is_wrong = question == 0 && place % 3 == 0;
+        let is_wrong = question == 0 && place.is_multiple_of(3);
         let option = if is_wrong { 0 } else { RIGHT };
         let is_taken = is_open(viewer, quiz, question).await && answer(viewer, quiz, question, option).await;
         player.answers.push(is_taken.then_some(option));
-        if is_wrong && is_taken && place % 2 == 0 {
+        if is_wrong && is_taken && place.is_multiple_of(2) {
             viewer.until(quiz, |quiz| quiz["last"].is_object()).await;
             player.is_revived = revive(viewer, quiz).await;
         }
