@@ -13,7 +13,8 @@ use crate::workspace::{Workspace, cargo};
 use greenroom_services::progress::shown;
 
 /// Those that take longest, first of all, so that none of them runs alone at the end.
-const LONGEST: [&str; 4] = ["faults", "e2e_distributed", "e2e_embedded", "contracts_postgres"];
+const LONGEST: [&str; 6] =
+    ["faults", "e2e_distributed", "e2e_embedded", "contracts_postgres", "show_embedded", "show_distributed"];
 /// Each of their tests waits ten seconds until a new installation begins to hold: more of them at once than there are cores.
 const WAITING: [&str; 1] = ["e2e_distributed"];
 const WAITING_TESTS_EACH_CORE: usize = 2;

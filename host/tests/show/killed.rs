@@ -1,0 +1,180 @@
+//! The test: shows side by side on one server, which is killed at random moments until all of them should be over.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use futures::future::join_all;
+use greenroom_manifest::Role;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use serde_json::{Value, json};
+use sqlx::{Connection, SqliteConnection};
+use tokio::sync::watch;
+
+use crate::books::Books;
+use crate::cast::{Cast, START, USERS, VIEWERS};
+use crate::site::Site;
+use crate::support::{Server, only};
+use crate::visitor::{PATIENCE, Visitor, number};
+use crate::{gifts, lottery, packet, poll, quiz};
+
+const SHOWS: i64 = 2;
+const SHOWS_FULL: i64 = 100;
+/// Shows that go on at the same time.
+const AT_ONCE: i64 = 10;
+/// Longer than a show is, so that it is killed at its end, too.
+const KILLING: Duration = Duration::from_secs(24);
+const KILLS_MIN: usize = 8;
+/// How long a server is up, in milliseconds.
+const UP_MS: std::ops::Range<u64> = 100..2_500;
+const PLUGINS: [&str; 5] = ["gift", "lottery", "packet", "quiz", "voting"];
+const PLATFORM: i64 = -2;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_killed_again_and_again_pays_every_pot_and_loses_no_coin() {
+    let seed: u64 = std::env::var("SEED").ok().and_then(|text| text.parse().ok()).unwrap_or_else(rand::random);
+    let shows = if std::env::var_os("GREENROOM_TEST_FULL").is_some() { SHOWS_FULL } else { SHOWS };
+    println!("seed {seed}, {shows} shows; set SEED to repeat it");
+    let mut random = StdRng::seed_from_u64(seed);
+    let site = Site::open().await;
+    let rooms: Vec<i64> = (1..=shows).collect();
+    let (mut kills, mut seen) = (0, BTreeMap::new());
+    for (number, rooms) in rooms.chunks(usize::try_from(AT_ONCE).unwrap()).enumerate() {
+        let begun = Instant::now();
+        let killed = together(&site, rooms, &mut random, &mut seen).await;
+        kills += killed;
+        println!("part {number}: {} shows under {killed} kills, {:.0?}", rooms.len(), begun.elapsed());
+    }
+    pots_are_empty(&site).await;
+    println!("{shows} shows under {kills} kills: {seen:?}");
+    assert!(seen.values().all(|count| *count > 0), "too little has happened to show anything");
+}
+
+/// A server that lets everybody ask as often as they like.
+async fn start(site: &Site) -> Server {
+    site.start_with(only(&PLUGINS).path(), &[("GREENROOM_RATE_LIMITS_USER_PER_SECOND", "0")]).await
+}
+
+/// Some shows at the same time, from an empty room to the books. How often the server was killed.
+async fn together(site: &Site, rooms: &[i64], random: &mut StdRng, seen: &mut BTreeMap<&'static str, usize>) -> usize {
+    let server = start(site).await;
+    let (moved, url) = watch::channel(server.url.clone());
+    let http = Visitor::http();
+    let visitor =
+        |user_id: i64, role: Role| Visitor::new(http.clone(), user_id, server.token(user_id, role), url.clone());
+    let (operator, service) = (visitor(1, Role::Operator), visitor(2, Role::Service));
+    let cast = |room: &i64| {
+        let first = (room + 1) * USERS;
+        let viewers = (first + 1..=first + VIEWERS).map(|user_id| visitor(user_id, Role::Viewer)).collect();
+        Cast::new(*room, operator.clone(), visitor(first, Role::Streamer), viewers, random.random())
+    };
+    let casts: Vec<Cast> = rooms.iter().map(cast).collect();
+    let before = balance(&service, PLATFORM).await;
+    join_all(casts.iter().map(|cast| cast.prepare(&service))).await;
+
+    let killing = kill_again_and_again(site, server, &moved, random);
+    let (books, (server, kills)) = tokio::join!(join_all(casts.iter().map(show)), killing);
+    reconciled(&operator).await;
+    let mut coins = balance(&service, PLATFORM).await - before;
+    for (cast, books) in casts.iter().zip(books) {
+        let mut balances = BTreeMap::new();
+        for user in cast.viewers.iter().chain([&cast.streamer]) {
+            balances.insert(user.user_id, balance(&service, user.user_id).await);
+        }
+        if let Err((user_id, fault)) = books.check(cast, &balances) {
+            let records = service.get(&format!("/v1/users/{user_id}/asset-records?assetType=1&limit=100")).await.ok();
+            panic!("viewer {user_id} of room {} {fault}; the books: {records:#}", cast.room);
+        }
+        for (what, count) in books.seen {
+            *seen.entry(what).or_default() += count;
+        }
+        coins += balances.values().sum::<i64>() - START * (VIEWERS + 1);
+    }
+    assert_eq!(coins, 0, "what some have lost others have");
+    server.stop();
+    kills
+}
+
+/// All of a show at the same time; what its viewers must have at the end.
+async fn show(cast: &Cast) -> Books {
+    let (giver, other) = (&cast.viewers[0], &cast.viewers[1]);
+    let (gifts, free, paid, whole, rest, tickets, entered, cancelled, quiz) = tokio::join!(
+        gifts::play(cast),
+        poll::play(cast, false),
+        poll::play(cast, true),
+        packet::play(cast, giver, "random", 101, 5),
+        packet::play(cast, other, "equal", 60, 20),
+        lottery::play(cast, lottery::Kind::Tickets),
+        lottery::play(cast, lottery::Kind::Gifts),
+        lottery::play(cast, lottery::Kind::Cancelled),
+        quiz::play(cast),
+    );
+    let mut books = Books::default();
+    gifts::check(&gifts, &mut books);
+    for poll in [free, paid] {
+        poll::check(cast, &poll, &mut books).await;
+    }
+    for packet in [whole, rest] {
+        packet::check(cast, &packet, &mut books).await;
+    }
+    for lottery in [tickets, entered, cancelled] {
+        lottery::check(cast, &lottery, &mut books).await;
+    }
+    quiz::check(cast, &quiz, &mut books).await;
+    books
+}
+
+/// SIGKILL, and a new start, at random. The last server stays.
+async fn kill_again_and_again(
+    site: &Site,
+    mut server: Server,
+    moved: &watch::Sender<String>,
+    random: &mut StdRng,
+) -> (Server, usize) {
+    let (begun, mut kills) = (Instant::now(), 0);
+    while begun.elapsed() < KILLING || kills < KILLS_MIN {
+        tokio::time::sleep(Duration::from_millis(random.random_range(UP_MS))).await;
+        server.kill();
+        kills += 1;
+        server = start(site).await;
+        moved.send_replace(server.url.clone());
+    }
+    (server, kills)
+}
+
+/// Waits until nothing is on its way, and asserts that everything adds up and nothing was set aside.
+async fn reconciled(operator: &Visitor) {
+    let begun = Instant::now();
+    loop {
+        let report = operator.get("/v1/reconciliation").await.ok();
+        assert_eq!(report["differences"], json!([]), "{report}");
+        let letters = operator.get("/v1/dead-letters").await.ok();
+        assert_eq!(letters["deadLetters"], json!([]), "{letters}");
+        if report["accountsBusy"] == 0 && report["eventsOnTheirWay"] == 0 {
+            return;
+        }
+        assert!(begun.elapsed() < PATIENCE, "not everything is settled: {report}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// What an account has of gold; 0 if there is none.
+async fn balance(service: &Visitor, user_id: i64) -> i64 {
+    let assets = service.get(&format!("/v1/users/{user_id}/assets")).await;
+    let Some(assets) = assets.unless(&["account-not-found", "not-found"]) else { return 0 };
+    let assets: &Vec<Value> = assets["assets"].as_array().unwrap();
+    assets.iter().find(|asset| asset["assetType"] == 1).map_or(0, |gold| number(&gold["settled"]))
+}
+
+/// Every pot that there ever was has paid everything.
+async fn pots_are_empty(site: &Site) {
+    let url = format!("sqlite://{}", site.data().join("greenroom.db").display());
+    let mut database = SqliteConnection::connect(&url).await.unwrap();
+    let pots: Vec<(i64, i64)> = sqlx::query_as("SELECT user_id, asset_cn FROM user_asset WHERE user_id < -1000000")
+        .fetch_all(&mut database)
+        .await
+        .unwrap();
+    assert!(pots.iter().all(|(_, coins)| *coins == 0), "{pots:?}");
+    assert!(!pots.is_empty(), "there were no pots");
+    database.close().await.unwrap();
+}
