@@ -8,8 +8,8 @@
 //! `--gifts-max` and `--patience`; Ctrl-C ends the load early and still reports.
 
 mod audit;
-mod bare;
-mod http1;
+pub mod bare;
+pub mod http1;
 mod load;
 mod message;
 mod outcomes;

@@ -15,7 +15,7 @@ use crate::{demo, plugins};
 
 /// What can be measured alone, in the order of the table: `http` is load on a server from outside, `distributed` the same and more over
 /// real Redis, Kafka and PostgreSQL, the others are `host/benches`.
-const GROUPS: [&str; 6] = ["http", "distributed", "engine", "recovery", "rooms", "viewers"];
+const GROUPS: [&str; 7] = ["http", "distributed", "plugins", "engine", "recovery", "rooms", "viewers"];
 
 /// Options of `cargo xtask bench`.
 #[derive(Debug, clap::Args)]
@@ -23,7 +23,7 @@ pub(crate) struct Args {
     /// Seconds of each run of load.
     #[arg(long, default_value_t = 10)]
     duration: u32,
-    /// Only these groups: http, distributed, engine, recovery, rooms, viewers.
+    /// Only these groups: http, distributed, plugins, engine, recovery, rooms, viewers.
     groups: Vec<String>,
 }
 
@@ -61,7 +61,8 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<()> {
         let measured = match *group {
             "http" => load::measure(&site, &mut reports),
             "distributed" => distributed::measure(&site, &mut reports),
-            other => micro::measure(workspace, other),
+            "plugins" => micro::measure(workspace, "plugins", &["--duration", &args.duration.to_string()]),
+            other => micro::measure(workspace, other, &[]),
         };
         match measured {
             Ok(measured) => rows.extend(measured),

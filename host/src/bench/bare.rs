@@ -14,8 +14,9 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// A server that only answers. Stops when it is told to.
-pub(super) struct Bare {
-    pub(super) address: SocketAddr,
+pub struct Bare {
+    /// Where it listens.
+    pub address: SocketAddr,
     stop: CancellationToken,
     task: JoinHandle<std::io::Result<()>>,
 }
@@ -46,21 +47,28 @@ struct Receipt {
 }
 
 impl Bare {
-    /// Listens on a free port of loopback.
+    /// Answers gifts, on a free port of loopback.
     ///
     /// # Errors
     /// If there is none.
-    pub(super) async fn start() -> std::io::Result<Self> {
+    pub async fn start() -> std::io::Result<Self> {
+        Self::serve(Router::new().route("/v1/rooms/{room}/gifts", post(answer))).await
+    }
+
+    /// Answers as these routes do, on a free port of loopback.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub async fn serve(router: Router) -> std::io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
         let stop = CancellationToken::new();
-        let router = Router::new().route("/v1/rooms/{room}/gifts", post(answer));
         let server = axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
         Ok(Self { address, stop, task: tokio::spawn(async move { server.await }) })
     }
 
     /// Stops it and waits for its end.
-    pub(super) async fn stop(self) {
+    pub async fn stop(self) {
         self.stop.cancel();
         // Whatever it ended with, the figures are in.
         let _ = self.task.await;

@@ -1,7 +1,7 @@
 //! An HTTP/1.1 client of one connection, as cheap as it can be: the generator shares its processors with the server.
 //!
 //! One request at a time, keep-alive, bodies with a `content-length` only. The caller writes the request's bytes. Not for
-//! anything but this generator. Bounded by [`ANSWER_LEN_MAX`].
+//! anything but generators of load, this one and those of `host/benches`. Bounded: an answer has a megabyte at most.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -34,13 +34,15 @@ struct Head {
 
 /// An answer.
 #[derive(Debug)]
-pub(super) struct Answer<'a> {
-    pub(super) status: u16,
-    pub(super) body: &'a [u8],
+pub struct Answer<'a> {
+    /// HTTP status.
+    pub status: u16,
+    /// As long as its head said.
+    pub body: &'a [u8],
 }
 
 /// A connection.
-pub(super) struct Connection {
+pub struct Connection {
     stream: TcpStream,
     buffer: Vec<u8>,
     /// The server said that it closes after its last answer.
@@ -52,14 +54,15 @@ impl Connection {
     ///
     /// # Errors
     /// If it cannot be made.
-    pub(super) async fn open(authority: &str) -> Result<Self, Error> {
+    pub async fn open(authority: &str) -> Result<Self, Error> {
         let stream = TcpStream::connect(authority).await?;
         stream.set_nodelay(true)?;
         Ok(Self { stream, buffer: Vec::with_capacity(4096), closing: false })
     }
 
     /// Whether another request may be sent.
-    pub(super) fn is_open(&self) -> bool {
+    #[must_use]
+    pub fn is_open(&self) -> bool {
         !self.closing
     }
 
@@ -67,7 +70,7 @@ impl Connection {
     ///
     /// # Errors
     /// If the connection broke; whether the request took effect is not known then.
-    pub(super) async fn exchange(&mut self, request: &[u8]) -> Result<Answer<'_>, Error> {
+    pub async fn exchange(&mut self, request: &[u8]) -> Result<Answer<'_>, Error> {
         self.buffer.clear();
         self.stream.write_all(request).await?;
         loop {

@@ -8,12 +8,13 @@ use serde_json::Value;
 use super::Row;
 use crate::workspace::{Workspace, cargo};
 
-/// Runs one of them.
+/// Runs one of them with arguments of its own.
 ///
 /// # Errors
 /// If it does not build, fails, or prints a line that is no row.
-pub(super) fn measure(workspace: &Workspace, name: &str) -> anyhow::Result<Vec<Row>> {
+pub(super) fn measure(workspace: &Workspace, name: &str, args: &[&str]) -> anyhow::Result<Vec<Row>> {
     let mut command = bench(workspace, name);
+    command.arg("--").args(args);
     let output = command.stderr(Stdio::inherit()).output().with_context(|| format!("cannot start the bench {name}"))?;
     anyhow::ensure!(output.status.success(), "the bench {name} ended with {}", output.status);
     rows(&String::from_utf8(output.stdout).context("its output is not text")?)

@@ -83,6 +83,8 @@ struct Shared {
 struct Buffer {
     bytes: Vec<u8>,
     changes: Vec<Change>,
+    /// How many frames are in it.
+    frames: usize,
     /// The place of the first byte.
     start: u64,
     refusing: Option<Refused>,
@@ -137,6 +139,7 @@ impl Journal {
         }
         buffer.bytes.extend_from_slice(frame);
         buffer.changes.extend(changes);
+        buffer.frames += 1;
         let end = buffer.end();
         drop(buffer);
         if was_empty {

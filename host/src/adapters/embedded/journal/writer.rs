@@ -22,7 +22,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// How often a closing journal still tries a failing disk.
 const TRIES_WHEN_CLOSING: u32 = 3;
 
-/// From so many events in one batch on, the next one is let gather for this long: a sync costs the machine as much as several gifts.
+/// From so many frames in one batch on, the next one is let gather for this long: a sync costs the machine as much as several gifts.
 const GATHER_FROM: usize = 4;
 const GATHER: Duration = Duration::from_micros(500);
 
@@ -34,7 +34,7 @@ pub(super) struct Writer {
     durable: watch::Sender<u64>,
     next_number: u64,
     segment: Option<Segment>,
-    /// How many events the last batch had.
+    /// How many frames the last batch had.
     gathered: usize,
     /// Something was written that no mark follows yet.
     is_unsealed: bool,
@@ -86,7 +86,7 @@ impl Writer {
         if self.gathered >= GATHER_FROM && !buffer.closing {
             self.shared.filled.wait_for(&mut buffer, GATHER);
         }
-        self.gathered = buffer.changes.len();
+        self.gathered = std::mem::take(&mut buffer.frames);
         self.is_unsealed = buffer.bytes.len() > MARK_LEN;
         let (bytes, changes) = std::mem::take(&mut self.spare);
         let end = buffer.end();

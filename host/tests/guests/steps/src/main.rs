@@ -1,6 +1,8 @@
 //! A plugin for tests of the SDK against a real host: a step made once in the shard of a user, the sums of all shards, a tally that is
-//! told once in a period, a close after which nothing changes, voters in the order in which they came, and a consumer that acts in the
-//! rooms of its messages.
+//! told once in a period, a close after which nothing changes, voters in the order in which they came, a consumer that acts in the
+//! rooms of its messages, and very many timers.
+
+mod bells;
 
 use std::time::Duration;
 
@@ -56,6 +58,8 @@ enum No {
 enum Alarm {
     #[timer("sums")]
     Sums {},
+    #[timer("bell/{number}")]
+    Bell { number: u32 },
 }
 
 fn shards(room_id: i64) -> Shards {
@@ -138,15 +142,22 @@ fn heard(message: &Message) -> Result<(), Problem> {
     tell_every(PERIOD, room.room_id, &Alarm::Sums {})
 }
 
-fn tell(room: Room<Settings>, _: Alarm) -> Result<(), Problem> {
+fn fire(room: Room<Settings>, alarm: Alarm) -> Result<(), Problem> {
+    match alarm {
+        Alarm::Sums {} => tell(&room),
+        Alarm::Bell { number } => bells::ring(room.room_id, number),
+    }
+}
+
+fn tell(room: &Room<Settings>) -> Result<(), Problem> {
     let sums = sums(room.room_id)?;
     room.broadcast(&format!("{:?}", sums.options), "steps.sums", &sums, Priority::Low)
 }
 
 greenroom_sdk::plugin! {
     config: Settings,
-    routes: [vote, votes, close, place, say],
+    routes: [vote, votes, close, place, say, bells::hang, bells::rung],
     refusals: [No],
-    timers: Alarm => tell,
+    timers: Alarm => fire,
     consumer: hear,
 }

@@ -2,13 +2,17 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test")]
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use futures::future::join_all;
 use futures::stream;
-use greenroom_testkit::{House, Role};
+use greenroom_testkit::{House, Role, Visitor};
 use serde_json::{Value, json};
+
+/// Timers that are due at the same moment.
+const BELLS: u64 = 5_000;
+const PATIENCE: Duration = Duration::from_secs(120);
 
 fn vote(event_id: &str, option: u32) -> Value {
     json!({ "eventId": event_id, "option": option })
@@ -112,5 +116,55 @@ async fn the_first_who_come_are_numbered_once_each() {
     let mut given: Vec<i64> = numbers.into_values().collect();
     given.sort_unstable();
     assert_eq!(given, [1, 2, 3]);
+    house.close().await;
+}
+
+/// Sets timers for all bells to ring at that time.
+async fn hang(visitor: &Visitor, due_at_ms: u64) {
+    for first in (0..BELLS).step_by(500) {
+        let bells = json!({ "first": first, "count": 500, "dueAtMs": due_at_ms });
+        let _ = visitor.post("steps/bells", bells).await.ok();
+    }
+}
+
+/// What has rung, once it is so many.
+async fn rung(visitor: &Visitor, at_least: u64) -> Value {
+    let begun = Instant::now();
+    loop {
+        let rung = visitor.get("steps/bells").await.ok();
+        if rung["bells"].as_u64().unwrap() >= at_least {
+            return rung;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{rung}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn thousands_of_timers_of_one_moment_all_fire_once() {
+    let house = House::open(&["steps"]).await;
+    let room = house.room(json!([{ "name": "steps" }])).await;
+    let visitor = room.viewer(1001);
+    hang(&visitor, house.clock.now_ms() + 60_000).await;
+    house.clock.advance(Duration::from_millis(59_999));
+    assert_eq!(visitor.get("steps/bells").await.ok(), json!({ "times": 0, "bells": 0 }), "none is due");
+    house.clock.advance(Duration::from_millis(1));
+    assert_eq!(rung(&visitor, BELLS).await, json!({ "times": BELLS, "bells": BELLS }));
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn thousands_of_timers_of_one_moment_all_fire_once_though_the_host_is_restarted_meanwhile() {
+    let house = House::open(&["steps"]).await;
+    let room = house.room(json!([{ "name": "steps" }])).await;
+    let (room_id, visitor) = (room.room_id, room.viewer(1001));
+    hang(&visitor, house.clock.now_ms() + 60_000).await;
+    house.clock.advance(Duration::from_secs(60));
+    let before = rung(&visitor, 1).await;
+    assert!(before["bells"].as_u64().unwrap() < BELLS, "it is not in the middle: {before}");
+    // Those that are firing are let finish; the others are due after the start.
+    let house = house.restart().await;
+    let visitor = house.known_room(room_id).viewer(1001);
+    assert_eq!(rung(&visitor, BELLS).await, json!({ "times": BELLS, "bells": BELLS }));
     house.close().await;
 }
