@@ -108,7 +108,9 @@ pub fn context(plugin: &Arc<Plugin>) -> Arc<Context> {
 
 /// A plugin that `cargo xtask plugins` has built.
 pub fn built(name: &str) -> Vec<u8> {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../target/plugins/{name}.wasm"));
+    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target");
+    let of_tests = target.join(format!("guests/{name}.wasm"));
+    let file = if of_tests.is_file() { of_tests } else { target.join(format!("plugins/{name}.wasm")) };
     std::fs::read(&file).unwrap_or_else(|_| panic!("no {}: run `cargo xtask plugins` first", file.display()))
 }
 
