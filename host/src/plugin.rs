@@ -21,11 +21,11 @@ mod limits;
 mod pool;
 mod posting;
 mod prepare;
-mod processor;
 mod query;
 mod registry;
 mod schema;
 mod state;
+mod turn;
 
 pub use call::{ApiRequest, ApiResponse, Caller, Context, Error, Occasion, Problem, RoomInfo, StreamInfo, Verdict};
 pub use enabled::Enabled;

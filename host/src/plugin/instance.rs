@@ -44,8 +44,8 @@ impl Template {
         store.limiter(|state| &mut state.memory);
         store.epoch_deadline_callback(|mut store| store.data_mut().tick());
         store.set_epoch_deadline(1);
-        let processor = Arc::clone(&store.data().processor);
-        let instance = processor.of(self.pre.instantiate_async(&mut store)).await?;
+        let turn = Arc::clone(&store.data().turn);
+        let instance = turn.of(self.pre.instantiate_async(&mut store)).await?;
         let api = self.api.as_ref().map(|found| found.load(&mut store, &instance)).transpose()?;
         let consumer = self.consumer.as_ref().map(|found| found.load(&mut store, &instance)).transpose()?;
         let lifecycle = self.lifecycle.as_ref().map(|found| found.load(&mut store, &instance)).transpose()?;
@@ -104,8 +104,8 @@ impl Warm {
         self.calls = self.calls.saturating_add(1);
         self.store.data_mut().call = call;
         self.store.set_epoch_deadline(1);
-        let processor = Arc::clone(&self.store.data().processor);
-        processor.of(self.export(input)).await
+        let turn = Arc::clone(&self.store.data().turn);
+        turn.of(self.export(input)).await
     }
 
     async fn export(&mut self, input: Input<'_>) -> wasmtime::Result<Output> {

@@ -4,6 +4,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use greenroom_manifest::{Grant, Manifest};
 use serde_json::Value;
@@ -98,7 +99,7 @@ impl Workshop {
         self.check_component(&component, &checked)?;
         let pre = self.linker.instantiate_pre(&component).map_err(|e| rejected("imports", format!("{e:#}")))?;
         let Checked { manifest, digest, limits, schemas } = checked;
-        let profile = Arc::new(profile(&manifest, &limits, &schemas));
+        let profile = Arc::new(profile(&manifest, &limits, &schemas, self.bounds.tick));
         let pool = Pool::new(
             Template::new(pre),
             Arc::clone(&self.ports),
@@ -157,7 +158,7 @@ impl Workshop {
     }
 }
 
-fn profile(manifest: &Manifest, limits: &Limits, schemas: &Schemas) -> Profile {
+fn profile(manifest: &Manifest, limits: &Limits, schemas: &Schemas, tick: Duration) -> Profile {
     let default_config =
         configure(&schemas.config, Value::Null).map_or_else(|_| "{}".into(), |value| value.to_string());
     Profile {
@@ -168,6 +169,7 @@ fn profile(manifest: &Manifest, limits: &Limits, schemas: &Schemas) -> Profile {
         statements: manifest.statements.clone(),
         remembered: manifest.remembered.iter().cloned().collect(),
         limits: limits.clone(),
+        tick,
         default_config: default_config.into(),
     }
 }

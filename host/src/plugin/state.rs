@@ -15,7 +15,7 @@ use crate::domain::{AssetType, ContentDigest, Event, EventId, PushMessage, RoomI
 use crate::ledger::Ledger;
 use crate::plugin::host::{Pots, RememberedRows};
 use crate::plugin::limits::Limits;
-use crate::plugin::processor::ProcessorTime;
+use crate::plugin::turn::Turn;
 use crate::plugin::{Caller, Context, Enabled, RoomInfo};
 use crate::ports::cache::{Cache, Position};
 use crate::ports::clock::Clock;
@@ -52,6 +52,8 @@ pub(crate) struct Profile {
     pub(crate) statements: BTreeMap<String, String>,
     pub(crate) remembered: BTreeSet<String>,
     pub(crate) limits: Limits,
+    /// How often guest code comes back to the host.
+    pub(crate) tick: Duration,
     /// For calls that are about no room.
     pub(crate) default_config: Arc<str>,
 }
@@ -96,8 +98,9 @@ pub(crate) struct Call {
     pub(crate) pots_made: u32,
     pub(crate) host_calls_left: u32,
     pub(crate) pushes_max: usize,
-    /// On a processor.
+    /// How long it may run, waits left out, and how long it has, in ticks.
     pub(crate) deadline: Duration,
+    pub(crate) ran: Duration,
     /// Why the host ended the call.
     pub(crate) breach: Option<Breach>,
 }
@@ -130,6 +133,7 @@ impl Call {
             pushes_max: if batch { limits.batch_pushes } else { limits.pushes } as usize,
             host_calls_left: if batch { limits.batch_host_calls } else { limits.host_calls },
             deadline,
+            ran: Duration::ZERO,
             breach: None,
         }
     }
@@ -147,7 +151,7 @@ pub(crate) struct State {
     pub(crate) call: Call,
     pub(crate) memory: Memory,
     pub(crate) table: ResourceTable,
-    pub(crate) processor: Arc<ProcessorTime>,
+    pub(crate) turn: Arc<Turn>,
 }
 
 impl State {
@@ -156,7 +160,7 @@ impl State {
         let memory = Memory { limit: profile.limits.memory_bytes, bytes: 0, refused: false };
         let mut table = ResourceTable::new();
         table.set_max_capacity(1_024);
-        Self { ports, profile, call, memory, table, processor: Arc::new(ProcessorTime::new()) }
+        Self { ports, profile, call, memory, table, turn: Arc::new(Turn::new()) }
     }
 
     /// Counts a host call.
@@ -230,7 +234,11 @@ impl State {
 
     /// Called now and then while guest code runs, and when it goes on after a wait for the host.
     pub(crate) fn tick(&mut self) -> wasmtime::Result<UpdateDeadline> {
-        if self.processor.spent() < self.call.deadline {
+        // Right after a wait, it is the wait that let the tick pass.
+        if self.turn.lasted() >= self.profile.tick / 2 {
+            self.call.ran = self.call.ran.saturating_add(self.profile.tick);
+        }
+        if self.call.ran < self.call.deadline {
             return Ok(UpdateDeadline::Yield(1));
         }
         self.call.breach = Some(Breach::Deadline);

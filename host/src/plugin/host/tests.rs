@@ -86,6 +86,7 @@ fn profile() -> Profile {
         statements: [("one".to_owned(), "SELECT 1".to_owned())].into(),
         remembered: BTreeSet::new(),
         limits: Limits::of(&manifest, &Bounds::default()).unwrap(),
+        tick: Bounds::default().tick,
         default_config: "{}".into(),
     }
 }
