@@ -48,7 +48,7 @@ function writes.set_remove(slot, _, name)
   if slot.kind and slot.kind ~= 's' then return nil, 'kind' end
   if not slot.kind or not member(slot, name) then return '0' end
   set_member(slot, name, false)
-  if slot.count == 0 then replace(slot) end
+  if members_of(slot) == 0 then replace(slot) end
   return '1'
 end
 function writes.rank_add(slot, _, name, delta, expires, ttl)
@@ -62,8 +62,9 @@ function writes.rank_enter(slot, _, name, max, expires, ttl)
   if slot.kind and slot.kind ~= 'r' then return nil, 'kind' end
   local number = slot.kind and member(slot, name)
   if number then return number end
-  if max ~= '' and slot.count >= tonumber(max) then return nil, 'limit' end
-  number = tostring(slot.count + 1)
+  local count = slot.kind and members_of(slot) or 0
+  if max ~= '' and count >= tonumber(max) then return nil, 'limit' end
+  number = tostring(count + 1)
   change_member(slot, 'r', name, number, expires, ttl)
   return number
 end
@@ -76,14 +77,28 @@ function writes.rank_remove(slot, _, name)
   if slot.kind and slot.kind ~= 'r' then return nil, 'kind' end
   if not slot.kind or not member(slot, name) then return '0' end
   set_member(slot, name, false)
-  if slot.count == 0 then replace(slot) end
+  if members_of(slot) == 0 then replace(slot) end
   return '0'
 end
 
-local answer = { 'applied' }
+-- The members that the writes name, for each key: they are read in one go. Of very many the rest is read one by one.
+local function members_named(first)
+  local named = {}
+  for index = 0, tonumber(ARGV[8]) - 1 do
+    local kind, name, member = ARGV[first + 6 * index], ARGV[first + 6 * index + 1], ARGV[first + 6 * index + 2]
+    if kind:find('^set_') or kind:find('^rank_') then
+      local fields = named[name] or {}
+      named[name] = fields
+      if #fields < AT_ONCE then fields[#fields + 1] = 'm' .. member end
+    end
+  end
+  return named
+end
+
+local answer, named = { 'applied' }, members_named(at)
 for index = 0, tonumber(ARGV[8]) - 1 do
   local name = ARGV[at + 1]
-  local slot = open(space, name)
+  local slot = open(space, name, named[name])
   local number, why = writes[ARGV[at]](slot, name, ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5])
   if not number then return { why, name, index } end
   answer[#answer + 1] = number

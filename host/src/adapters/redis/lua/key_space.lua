@@ -19,15 +19,20 @@ local function place(score, name)
   return rank, 'a' .. digits:gsub('%d', function(digit) return 9 - tonumber(digit) end) .. name
 end
 
-local function open(space, name)
+-- A key as the step sees it. `wanted`: members that the step will look at, as fields; read here in one go.
+local function open(space, name, wanted)
   local slot = space.slots[name]
   if slot then return slot end
   local key = space.base .. #name .. ':' .. name
-  local found = redis.call('HMGET', key, 't', 'e', 'v')
-  slot = { key = key, name = name, was = found[1], members = {}, before = {}, count = 0 }
+  local found = redis.call('HMGET', key, 't', 'e', 'v', unpack(wanted or {}))
+  slot = { key = key, name = name, was = found[1], members = {}, before = {} }
   if found[1] and is_live(found[2], space.now) then
     slot.kind, slot.expires, slot.value, slot.intact = found[1], found[2], found[3], true
-    if slot.kind == 's' or slot.kind == 'r' then slot.count = redis.call('HLEN', key) - 2 end
+    slot.kept_until = found[2]
+    for index, field in ipairs(wanted or {}) do
+      slot.members[field:sub(2)] = found[index + 3]
+      slot.before[field:sub(2)] = found[index + 3]
+    end
   end
   space.slots[name] = slot
   space.order[#space.order + 1] = slot
@@ -37,7 +42,7 @@ end
 -- Makes it another value from the ground up; of no kind: gone.
 local function replace(slot, kind, value, expires, ttl)
   slot.kind, slot.value, slot.expires, slot.ttl = kind, value, expires, ttl
-  slot.intact, slot.members, slot.before, slot.count, slot.dirty = false, {}, {}, 0, true
+  slot.intact, slot.members, slot.before, slot.dirty = false, {}, {}, true
 end
 
 local function member(slot, name)
@@ -49,10 +54,18 @@ local function member(slot, name)
 end
 
 local function set_member(slot, name, value)
-  local before = member(slot, name)
-  if before and not value then slot.count = slot.count - 1 end
-  if value and not before then slot.count = slot.count + 1 end
+  member(slot, name)
   slot.members[name], slot.dirty = value, true
+end
+
+-- How many members it has now. The server is asked only by those steps that depend on it.
+local function members_of(slot)
+  local count = slot.intact and redis.call('HLEN', slot.key) - 2 or 0
+  for name, value in pairs(slot.members) do
+    local before = slot.before[name] or false
+    if value and not before then count = count + 1 elseif before and not value then count = count - 1 end
+  end
+  return count
 end
 
 -- The counter's new value; or nil and why not.
@@ -65,22 +78,42 @@ local function count(space, name, delta, max, expires, ttl)
   return value
 end
 
-local function write_place(slot, name, before, value)
-  local was = before and select(2, place(before, name))
-  if not value then return redis.call('ZREM', slot.key .. 'z', was) end
-  local rank, is = place(value, name)
-  if was and was ~= is then redis.call('ZREM', slot.key .. 'z', was) end
-  redis.call('ZADD', slot.key .. 'z', rank, is)
+-- One call of the server for many fields or places: the most that one is given.
+local AT_ONCE = 1000
+
+local function call_with(command, key, args)
+  for first = 1, #args, AT_ONCE do
+    redis.call(command, key, unpack(args, first, math.min(first + AT_ONCE - 1, #args)))
+  end
 end
 
-local function write_members(slot)
+-- What changes in a ranking's sorted set when a member's score does.
+local function move(name, before, value, places, gone)
+  local was, rank, is = before and select(2, place(before, name))
+  if value then
+    rank, is = place(value, name)
+    places[#places + 1], places[#places + 2] = rank, is
+  end
+  if was and was ~= is then gone[#gone + 1] = was end
+end
+
+local function write_members(slot, fields)
+  local left, places, gone = {}, {}, {}
   for name, value in pairs(slot.members) do
     local before = slot.before[name] or false
     if value ~= before then
-      if value then redis.call('HSET', slot.key, 'm' .. name, value) else redis.call('HDEL', slot.key, 'm' .. name) end
-      if slot.kind == 'r' then write_place(slot, name, before, value) end
+      if value then
+        fields[#fields + 1], fields[#fields + 2] = 'm' .. name, value
+      else
+        left[#left + 1] = 'm' .. name
+      end
+      if slot.kind == 'r' then move(name, before, value, places, gone) end
     end
   end
+  call_with('HSET', slot.key, fields)
+  call_with('HDEL', slot.key, left)
+  call_with('ZREM', slot.key .. 'z', gone)
+  call_with('ZADD', slot.key .. 'z', places)
 end
 
 local function set_ttl(key, ttl)
@@ -105,22 +138,26 @@ local function list(space, slot)
   else redis.call('PEXPIRE', index, slot.ttl, 'GT') end
 end
 
+-- The server keeps a key an hour longer than the step says. So nothing has to be said anew while the hour is not half over.
+local SAID_EVERY_MS = 1800000
+
+local function is_said(slot, is_new)
+  if is_new or not slot.kept_until then return false end
+  if slot.expires == '' or slot.kept_until == '' then return slot.expires == slot.kept_until end
+  return math.floor(slot.expires / SAID_EVERY_MS) == math.floor(slot.kept_until / SAID_EVERY_MS)
+end
+
 local function write_slot(space, slot)
-  local is_kept = slot.kind and (slot.kind == 'b' or slot.kind == 'c' or slot.count > 0)
-  if slot.was and not slot.intact and not (is_kept and slot.value and slot.was == slot.kind) then
-    redis.call('DEL', slot.key, slot.key .. 'z')
-  end
-  if not is_kept then
+  local is_new = slot.was and not slot.intact and not (slot.value and slot.was == slot.kind)
+  if is_new then redis.call('DEL', slot.key, slot.key .. 'z') end
+  if not slot.kind then
     redis.call('ZREM', space.base .. 'i', slot.name)
     return
   end
-  if slot.value then
-    redis.call('HSET', slot.key, 't', slot.kind, 'e', slot.expires, 'v', slot.value)
-  else
-    redis.call('HSET', slot.key, 't', slot.kind, 'e', slot.expires)
-  end
-  write_members(slot)
-  if slot.ttl then
+  local fields = { 't', slot.kind, 'e', slot.expires }
+  if slot.value then fields[5], fields[6] = 'v', slot.value end
+  write_members(slot, fields)
+  if slot.ttl and not is_said(slot, is_new) then
     set_ttl(slot.key, slot.ttl)
     if slot.kind == 'r' then set_ttl(slot.key .. 'z', slot.ttl) end
     list(space, slot)
