@@ -15,6 +15,8 @@ use crate::{Alarm, No, Settings};
 
 /// Winners in one push, and those who are told of their prize one by one: what a call may push. All of them are in the lottery itself.
 const TOLD_MAX: usize = 200;
+/// When the timer goes on with what a call may have left half-way.
+const HALF_WAY: Duration = Duration::from_secs(2);
 
 #[answer]
 struct Closed {
@@ -46,7 +48,7 @@ pub(crate) fn draw_now(room: Room<Settings>, Path(lottery_id): Path<String>) -> 
     match found.status {
         Status::Open => {
             // Should this call end half-way, the timer goes on.
-            Alarm::Close { lottery_id: lottery_id.clone() }.ensure_in(room.room_id, Duration::ZERO)?;
+            Alarm::Close { lottery_id: lottery_id.clone() }.ensure_in(room.room_id, HALF_WAY)?;
             close(&room, &lottery_id)?;
         }
         Status::Closed | Status::Drawn => {}
@@ -63,7 +65,7 @@ pub(crate) fn cancel(room: Room<Settings>, Path(lottery_id): Path<String>) -> Re
         return Err(over(&found));
     }
     // Should this call end half-way, the timer goes on.
-    Alarm::Cancel { lottery_id: lottery_id.clone() }.ensure_in(room.room_id, Duration::from_secs(2))?;
+    Alarm::Cancel { lottery_id: lottery_id.clone() }.ensure_in(room.room_id, HALF_WAY)?;
     let changed = change(room.room_id, &lottery_id, &[Status::Open, Status::Closed], |lottery| {
         lottery.status = Status::Cancelled;
     })?;
@@ -113,10 +115,21 @@ fn over(lottery: &Lottery) -> Problem {
 
 /// Ends entering and publishes the list's digest. May be repeated.
 pub(crate) fn close(room: &Room<Settings>, lottery_id: &str) -> Result<(), Problem> {
-    let Some(found) = lottery::find(room, lottery_id)? else { return Ok(()) };
-    if matches!(found.status, Status::Drawn | Status::Cancelled) {
-        return Ok(());
-    }
+    let lottery = match lottery::find(room, lottery_id)? {
+        Some(found) if found.status == Status::Open => end_entering(room, found)?,
+        Some(found) => found,
+        None => return Ok(()),
+    };
+    let Some(closing) = lottery.closing.filter(|_| lottery.status == Status::Closed) else { return Ok(()) };
+    not_open(room.room_id, lottery_id)?;
+    let left = closing.draws_at_ms.saturating_sub(Now::of_this_call().0).max(1);
+    Alarm::Draw { lottery_id: lottery_id.into() }.ensure_in(room.room_id, Duration::from_millis(left))?;
+    let told = Closed { lottery_id: lottery_id.into(), closing, commitment: lottery.secret().commitment() };
+    room.broadcast(&format!("{lottery_id}/closed"), "lottery.closed", &told, Priority::High)
+}
+
+/// Closes the list, reads it once, and keeps its digest. Gives what has become of the lottery: somebody may have been faster.
+fn end_entering(room: &Room<Settings>, found: Lottery) -> Result<Lottery, Problem> {
     found.shards().close(KEPT)?;
     let list = entrants::all(&found)?;
     let delay = Duration::from_secs(room.config.draw_delay_s.into());
@@ -126,20 +139,14 @@ pub(crate) fn close(room: &Room<Settings>, lottery_id: &str) -> Result<(), Probl
         chances: list.iter().fold(0_i64, |sum, (_, chances)| sum.saturating_add(*chances)),
         draws_at_ms: Now::of_this_call().0.saturating_add(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX)),
     };
-    let changed = change(room.room_id, lottery_id, &[Status::Open], |lottery| {
+    let changed = change(room.room_id, &found.lottery_id, &[Status::Open], |lottery| {
         lottery.status = Status::Closed;
         lottery.closing = Some(closing);
     })?;
-    let lottery = match changed {
-        Some(lottery) => lottery,
-        None => lottery::get(room, lottery_id)?,
-    };
-    not_open(room.room_id, lottery_id)?;
-    let Some(closing) = lottery.closing.filter(|_| lottery.status == Status::Closed) else { return Ok(()) };
-    let left = closing.draws_at_ms.saturating_sub(Now::of_this_call().0).max(1);
-    Alarm::Draw { lottery_id: lottery_id.into() }.ensure_in(room.room_id, Duration::from_millis(left))?;
-    let told = Closed { lottery_id: lottery_id.into(), closing, commitment: lottery.secret().commitment() };
-    room.broadcast(&format!("{lottery_id}/closed"), "lottery.closed", &told, Priority::High)
+    match changed {
+        Some(lottery) => Ok(lottery),
+        None => lottery::get(room, &found.lottery_id),
+    }
 }
 
 /// Draws, keeps the result in the database, and has the pot paid out. May be repeated: the same list and secret have the same winners.
