@@ -9,7 +9,7 @@ use redis::Value;
 
 use super::cache::{RedisCache, millis};
 use super::event::{Known, written};
-use super::keys::{BucketKeys, account_name};
+use super::keys::account_name;
 use super::reply::{Reply, parse, text};
 use super::scripts::{ACCOUNT, ACCOUNTS, Call, FILL, LEASE, RELEASE};
 use crate::domain::{Account, Amount, AssetType, Event, EventId, Held, UserId};
@@ -70,26 +70,27 @@ impl RedisCache {
         Ok(self.server.run(call).await? == Value::Int(1))
     }
 
-    /// A bucket's accounts by one script, which is one step of one node.
+    /// A script is one step of one node: in a cluster it has accounts of one bucket, on a single server of any.
     pub(super) async fn release_holds(&self, releases: Vec<Release>) -> Result<(), String> {
-        let mut by_bucket: BTreeMap<u32, Vec<Release>> = BTreeMap::new();
+        let mut together: BTreeMap<Option<u32>, Vec<Release>> = BTreeMap::new();
         for release in releases {
-            by_bucket.entry(self.keys.of_user(release.account.user_id).bucket).or_default().push(release);
+            let bucket = self.server.is_cluster().then(|| self.keys.of_user(release.account.user_id).bucket);
+            together.entry(bucket).or_default().push(release);
         }
-        let mut calls = Vec::with_capacity(by_bucket.len());
-        for (bucket, of_it) in by_bucket {
-            let keys = self.keys.of_bucket(bucket);
-            calls.extend(of_it.chunks(RELEASES_MAX).map(|some| self.release_call(&keys, some)));
-        }
+        let chunks = together.values().flat_map(|releases| releases.chunks(RELEASES_MAX));
+        let calls: Vec<Call> = chunks.map(|some| self.release_call(some)).collect();
         stream::iter(calls.into_iter().map(|call| self.server.run(call)))
             .buffer_unordered(RELEASES_AT_ONCE)
             .fold(Ok(()), |first, released| ready(first.and(released.map(drop))))
             .await
     }
 
-    fn release_call(&self, keys: &BucketKeys, releases: &[Release]) -> Call {
-        let names: Vec<String> =
-            releases.iter().flat_map(|release| [keys.account(release.account), keys.lease(release.account)]).collect();
+    fn release_call(&self, releases: &[Release]) -> Call {
+        let names = |release: &Release| {
+            let keys = self.keys.of_user(release.account.user_id);
+            [keys.account(release.account), keys.lease(release.account)]
+        };
+        let names: Vec<String> = releases.iter().flat_map(names).collect();
         let mut call = Call::new(&RELEASE, &names.iter().map(String::as_str).collect::<Vec<_>>());
         for Release { events, settled, .. } in releases {
             call.push(jittered(self.settings.account_lifetime));
