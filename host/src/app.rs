@@ -30,7 +30,7 @@ use crate::timer::Timers;
 
 use backends::Backends;
 
-pub use backends::SETTLE_LANES;
+pub use backends::SETTLE_PACE;
 pub use error::Error;
 pub use secret::secret;
 
@@ -126,7 +126,7 @@ impl App {
             deliveries: self.backends.db.clone(),
             clock: self.backends.clock.clone(),
             ladder: Ladder::new(self.config.settle.retry_waits_ms.iter().copied().map(Duration::from_millis).collect()),
-            lanes: self.backends.settle_lanes(),
+            pace: self.backends.settle_pace(),
         };
         self.backends.spawn_tasks(&tasks, stop);
         tasks.spawn(settle.run(stop.clone()));

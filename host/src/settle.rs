@@ -52,9 +52,19 @@ pub struct Settle {
     pub clock: Arc<dyn Clock>,
     /// How long to wait before each try.
     pub ladder: Ladder,
-    /// How many batches of a group are consumed at the same time, 1 or more; each takes other partitions. It helps where batches wait
-    /// for a network, and hurts where one writer is all there is.
+    /// How much of a group is consumed at once.
+    pub pace: Pace,
+}
+
+/// How much of a group is consumed at once.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// How many batches at the same time, 1 or more; each takes other partitions. It helps where batches wait for a network, and hurts
+    /// where one writer is all there is.
     pub lanes: usize,
+    /// Under load a batch is gathered for so long, because each has its price, however small it is. Whoever waits for the books waits
+    /// longer by as much.
+    pub gather: Duration,
 }
 
 /// A group that is being consumed.

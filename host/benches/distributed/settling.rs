@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use greenroom::adapters::embedded::SystemClock;
-use greenroom::app::SETTLE_LANES;
+use greenroom::app::SETTLE_PACE;
 use greenroom::ports::outbox::Outbox;
 use greenroom::ports::queue::Queue;
 use greenroom::relay::{self, Relay};
@@ -92,7 +92,7 @@ async fn settled(stage: &Stage, gifts: usize, is_hot: bool) -> f64 {
         deliveries: stage.db.clone(),
         clock: Arc::new(SystemClock),
         ladder: Ladder::new(vec![Duration::from_secs(1)]),
-        lanes: SETTLE_LANES,
+        pace: SETTLE_PACE,
     };
     let task = tokio::spawn(settle.run(stop.clone()));
     let lag = async || {

@@ -21,8 +21,12 @@ use crate::ports::db::Database;
 use crate::ports::push_bus::PushBus;
 use crate::ports::queue::Queue;
 use crate::ports::rate_limit::RateLimit;
+use crate::settle::Pace;
 use distributed::Distributed;
-pub use distributed::SETTLE_LANES;
+pub use distributed::SETTLE_PACE;
+
+/// Where somebody waits for the books, or the database is so near that larger batches bring little.
+const GATHER_BRIEFLY: Duration = Duration::from_millis(30);
 
 /// The backends, open.
 pub(super) struct Backends {
@@ -78,11 +82,12 @@ impl Backends {
         }
     }
 
-    /// How many batches of a group are settled at the same time.
-    pub(super) fn settle_lanes(&self) -> usize {
+    /// How much is settled at once.
+    pub(super) fn settle_pace(&self) -> Pace {
         match &self.kind {
-            Kind::Embedded(_) => 1,
-            Kind::Distributed(_) => SETTLE_LANES,
+            Kind::Embedded(_) => Pace { lanes: 1, gather: GATHER_BRIEFLY },
+            Kind::Distributed(_) if self.answers_need_books() => Pace { gather: GATHER_BRIEFLY, ..SETTLE_PACE },
+            Kind::Distributed(_) => SETTLE_PACE,
         }
     }
 

@@ -18,9 +18,6 @@ const BATCH_MAX: usize = 1_000;
 const LANE_LEN_MIN: usize = 100;
 /// Events of one poll from which on there is load; a decision.
 const LOAD_LEN: usize = 16;
-/// Under load a batch is gathered for so long, because each has its price, however small it is: at 2,000 gifts a second a host took 20 to 40
-/// at a time. An answer with durability `settled` waits longer by as much.
-const GATHER: Duration = Duration::from_millis(30);
 /// How long to wait for the first event of a batch.
 const POLL_WAIT: Duration = Duration::from_millis(250);
 /// Bytes of a dead letter's reason; what is longer is cut.
@@ -67,7 +64,7 @@ impl Worker {
                     Err(_) => {}
                 }
             }
-            let (polled_at, len_max) = (Instant::now(), BATCH_MAX * self.settle.lanes.max(1));
+            let (polled_at, len_max) = (Instant::now(), BATCH_MAX * self.settle.pace.lanes.max(1));
             let polled = tokio::select! {
                 () = shutdown.cancelled() => return,
                 polled = self.source.poll(len_max, POLL_WAIT) => polled,
@@ -80,7 +77,7 @@ impl Worker {
                     let is_load = (LOAD_LEN..len_max).contains(&polled.len());
                     self.settle_polled(polled, &shutdown).await;
                     if is_load {
-                        pause(GATHER.saturating_sub(polled_at.elapsed()), &shutdown).await;
+                        pause(self.settle.pace.gather.saturating_sub(polled_at.elapsed()), &shutdown).await;
                     }
                 }
                 Err(error) => {
@@ -96,7 +93,7 @@ impl Worker {
     /// Deals with what was polled, however often that takes. Offsets are committed only where everything before them is dealt with.
     async fn settle_polled(&mut self, polled: Vec<Delivery>, shutdown: &CancellationToken) {
         let worth = polled.len().div_ceil(LANE_LEN_MIN);
-        let lanes = lanes::divide(polled, self.settle.lanes.min(worth)).into_iter();
+        let lanes = lanes::divide(polled, self.settle.pace.lanes.min(worth)).into_iter();
         let settled = join_all(lanes.map(|lane| self.settle_lane(lane, shutdown))).await;
         // Lanes have no partition in common.
         let offsets: Offsets = settled.into_iter().flatten().collect();

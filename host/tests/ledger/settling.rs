@@ -12,7 +12,7 @@ use greenroom::ports::cache::Hold;
 use greenroom::ports::clock::Clock as _;
 use greenroom::ports::db::{self, DeadLetter, Deliveries, Ledger as _, Retry};
 use greenroom::ports::queue::{self, Queue};
-use greenroom::settle::{HOST_GROUP, Ladder, Settle};
+use greenroom::settle::{HOST_GROUP, Ladder, Pace, Settle};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -174,7 +174,7 @@ impl Settling {
             deliveries: Arc::new(Faulty { db: house.db.clone(), faults: AtomicU32::new(faults) }),
             clock: Arc::new(SystemClock),
             ladder: Ladder::new(vec![Duration::from_millis(1)]),
-            lanes: 3,
+            pace: Pace { lanes: 3, gather: Duration::from_millis(30) },
         };
         let stop = CancellationToken::new();
         let task = tokio::spawn(settle.run(stop.clone()));
