@@ -44,7 +44,7 @@ async fn captured(place: &Place) -> Vec<Vec<u8>> {
     let adapter::Redis { cache, outbox, .. } = adapter::open(place.redis_settings()).await.unwrap();
     for bucket in 0..outbox.buckets() {
         let lease = outbox.lease(bucket, LEASE_TTL).await.unwrap().unwrap();
-        let page = outbox.read(lease, None, 1, std::time::Duration::ZERO).await.unwrap();
+        let page = outbox.read(lease, None, 1, std::time::Duration::ZERO).await.unwrap().unwrap();
         assert!(outbox.set_epoch(lease, &page.history).await.unwrap());
     }
     let payer = Account { user_id: UserId(1_763_731_000_000_001), asset_type: AssetType(1) };

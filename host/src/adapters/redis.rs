@@ -15,6 +15,7 @@
 //! a step is made once.
 
 mod accounts;
+mod appended;
 mod cache;
 mod commit;
 mod durability;
@@ -40,6 +41,7 @@ pub use outbox::RedisOutbox;
 pub use push_bus::RedisPushBus;
 pub use rate_limit::RedisRateLimit;
 
+use appended::Appended;
 use durability::Steps;
 use keys::Keys;
 use server::Server;
@@ -175,10 +177,11 @@ pub async fn open(settings: Settings) -> Result<Redis, Error> {
     let [guard, push_guard] = &guards;
     let server = Server::open(&settings, guard).await.map_err(Error::Unavailable)?;
     setup::check(&server).await?;
-    let push_bus = RedisPushBus::open(&settings, push_guard).await.map_err(Error::Unavailable)?;
+    let appended = Arc::new(Appended::new(settings.buckets));
+    let push_bus = RedisPushBus::open(&settings, push_guard, &appended).await.map_err(Error::Unavailable)?;
     let keys = Arc::new(Keys::new(&settings.prefix, settings.buckets));
-    let steps = Arc::new(Steps::open(&settings, &server, &keys).await.map_err(Error::Unavailable)?);
-    let outbox = RedisOutbox::new(server.clone(), Arc::clone(&keys), Arc::clone(&steps));
+    let steps = Arc::new(Steps::open(&settings, &server, &keys, &appended).await.map_err(Error::Unavailable)?);
+    let outbox = RedisOutbox::new(server.clone(), Arc::clone(&keys), Arc::clone(&steps), appended);
     let cache = RedisCache::new(server, keys, steps, settings);
     Ok(Redis { cache: Arc::new(cache), outbox: Arc::new(outbox), push_bus: Arc::new(push_bus), guards })
 }

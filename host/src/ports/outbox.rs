@@ -60,21 +60,19 @@ pub trait Outbox: Send + Sync {
     /// Gives a lease back. Nothing happens if it was lost.
     async fn give_back(&self, lease: BucketLease) -> Result<(), Unavailable>;
 
-    /// Entries after the given one (from the first if none), at most `max`. Waits up to `wait` for one if there is none.
+    /// The first entries, at most `max`. Waits up to `wait` for one if there is none. Before that it removes everything up to `taken`, which
+    /// the queue has acknowledged; none, and nothing was removed, if there was something to remove and the lease was lost.
     async fn read(
         &self,
         lease: BucketLease,
-        after: Option<&EntryId>,
+        taken: Option<&EntryId>,
         max: usize,
         wait: Duration,
-    ) -> Result<Page, Unavailable>;
+    ) -> Result<Option<Page>, Unavailable>;
 
     /// Says that the queue has acknowledged these entries, in order, so that whoever waits for one of them in this process is told
     /// before they are removed. Each was read under the lease; one that lies between them but was not read is not meant.
     fn acknowledged(&self, lease: BucketLease, entries: &[EntryId]);
-
-    /// Removes everything up to an entry, which the queue has acknowledged. False, and nothing was removed, if the lease was lost.
-    async fn remove(&self, lease: BucketLease, up_to: &EntryId) -> Result<bool, Unavailable>;
 
     /// Says that the bucket went back in time: without its epoch nobody can hold there until it has recovered.
     async fn drop_epoch(&self, lease: BucketLease) -> Result<(), Unavailable>;

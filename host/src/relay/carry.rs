@@ -1,4 +1,4 @@
-//! Carrying one bucket: read, publish, remove, again.
+//! Carrying one bucket: read, publish, and remove with the next read.
 //!
 //! It always reads from the log's first entry: everything before was removed. So an entry that comes back because the bucket went back
 //! in time is published again rather than passed over.
@@ -32,6 +32,8 @@ pub(super) struct Carrier {
     last: Option<EntryId>,
     /// The last entry that was removed.
     removed: Option<EntryId>,
+    /// The last entry that the queue has acknowledged, if it is yet to be removed.
+    taken: Option<EntryId>,
     recovery: Option<Recovery>,
 }
 
@@ -48,7 +50,7 @@ enum Fault {
 
 impl Carrier {
     pub fn new(shared: Arc<Shared>, held: Arc<HeldLease>, stop: CancellationToken) -> Self {
-        Self { shared, held, stop, history: None, last: None, removed: None, recovery: None }
+        Self { shared, held, stop, history: None, last: None, removed: None, taken: None, recovery: None }
     }
 
     /// Carries until it is told to stop or its lease is lost. What was begun to be published is waited for.
@@ -81,15 +83,29 @@ impl Carrier {
             let _ = self.stop.run_until_cancelled(tokio::time::sleep(wait)).await;
         }
         self.shared.oldest_ms.lock().remove(&self.held.lease.bucket);
+        // What is not removed is published once more by whoever has the bucket next.
+        if self.taken.is_some()
+            && let Err(error) = self.read(0, Duration::ZERO).await
+        {
+            tracing::debug!(bucket = self.held.lease.bucket, %error, "what was relayed is not removed");
+        }
+    }
+
+    /// Removes what the queue has acknowledged, and reads. The token keeps a holder that was too slow from removing anything.
+    async fn read(&mut self, max: usize, wait: Duration) -> Result<Page, Fault> {
+        let read = self.shared.relay.outbox.read(self.held.lease, self.taken.as_ref(), max, wait);
+        let page = self.shared.in_time(read, wait).await?.ok_or(Fault::Lost)?;
+        if let Some(taken) = self.taken.take() {
+            self.removed = Some(taken);
+        }
+        Ok(page)
     }
 
     /// Carries one batch.
     async fn turn(&mut self) -> Result<(), Fault> {
-        let shared = Arc::clone(&self.shared);
-        let settings = &shared.relay.settings;
-        let read = shared.relay.outbox.read(self.held.lease, None, settings.batch_len_max, settings.read_wait);
-        let read = shared.in_time(read, settings.read_wait);
-        let Some(page) = self.stop.run_until_cancelled(read).await else { return Ok(()) };
+        let stop = self.stop.clone();
+        let (max, wait) = (self.shared.relay.settings.batch_len_max, self.shared.relay.settings.read_wait);
+        let Some(page) = stop.run_until_cancelled(self.read(max, wait)).await else { return Ok(()) };
         let mut page = page?;
         self.watch_time(&page).await?;
         let is_empty = page.entries.is_empty();
@@ -124,7 +140,7 @@ impl Carrier {
         Ok(())
     }
 
-    /// Publishes what was read, then removes it.
+    /// Publishes what was read.
     async fn publish(&mut self, page: &mut Page) -> Result<(), Fault> {
         let Some((last, _)) = page.entries.last() else {
             self.shared.oldest_ms.lock().remove(&self.held.lease.bucket);
@@ -146,12 +162,7 @@ impl Carrier {
         self.shared.relay.queue.publish(events).await?;
         metrics::counter!("greenroom_relay_published_total").increment(entries.len() as u64);
         self.shared.relay.outbox.acknowledged(self.held.lease, &entries);
-        // The token keeps a holder that was too slow from removing anything.
-        let removed = self.shared.relay.outbox.remove(self.held.lease, &last);
-        if !self.shared.in_time(removed, Duration::ZERO).await? {
-            return Err(Fault::Lost);
-        }
-        self.removed = Some(last);
+        self.taken = Some(last);
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use greenroom::adapters::guard::Guard;
 use greenroom::adapters::redis::{self, Durability, RedisCache, RedisOutbox, RedisPushBus, Settings};
-use greenroom::ports::outbox::{BucketLease, Outbox};
+use greenroom::ports::outbox::{BucketLease, EntryId, Outbox, Page};
 
 use crate::fixture::new_name;
 use crate::loading::{ABSENT_FOR, KEPT_FOR};
@@ -87,11 +87,21 @@ pub(crate) async fn open_replicated() -> Backend {
     begin(Settings { durability, ..cluster() }).await
 }
 
+/// The first entries of a bucket, at once.
+pub(crate) async fn page_of(outbox: &RedisOutbox, lease: BucketLease, max: usize) -> Page {
+    outbox.read(lease, None, max, Duration::ZERO).await.unwrap().expect("nothing is removed")
+}
+
+/// Removes everything up to an entry; false if the lease was lost.
+pub(crate) async fn remove(outbox: &RedisOutbox, lease: BucketLease, up_to: &EntryId) -> bool {
+    outbox.read(lease, Some(up_to), 0, Duration::ZERO).await.unwrap().is_some()
+}
+
 impl Backend {
     /// What a relay does that finds a bucket gone back in time.
     pub(crate) async fn recover_again(&self, lease: BucketLease) {
         self.outbox.drop_epoch(lease).await.unwrap();
-        let page = self.outbox.read(lease, None, 1, Duration::ZERO).await.unwrap();
+        let page = page_of(&self.outbox, lease, 1).await;
         assert!(self.outbox.set_epoch(lease, &page.history).await.unwrap());
     }
 
@@ -99,7 +109,7 @@ impl Backend {
     pub(crate) async fn recover(&self) {
         for bucket in 0..self.outbox.buckets() {
             let lease = self.outbox.lease(bucket, RELAY_TTL).await.unwrap().expect("nobody else relays");
-            let page = self.outbox.read(lease, None, 1, Duration::ZERO).await.unwrap();
+            let page = page_of(&self.outbox, lease, 1).await;
             assert!(self.outbox.set_epoch(lease, &page.history).await.unwrap());
             self.outbox.give_back(lease).await.unwrap();
         }

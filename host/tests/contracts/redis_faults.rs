@@ -15,7 +15,9 @@ use crate::key_space::commit_of;
 use crate::outage;
 use crate::proxy::{Proxy, Service};
 use crate::push_bus::message;
-use crate::redis_backend::{Backend, RELAY_TTL, begin, cluster, join, open_cluster, open_single, single, single_url};
+use crate::redis_backend::{
+    Backend, RELAY_TTL, begin, cluster, join, open_cluster, open_single, page_of, single, single_url,
+};
 
 /// A connection of an administrator.
 pub(crate) async fn administrator(url: &str) -> MultiplexedConnection {
@@ -83,7 +85,7 @@ async fn a_server_that_was_flushed_refuses_until_it_has_recovered() {
         .release(vec![Release { account: payer, events: vec![event_id("a")], settled: Some(settled(70, 2)) }])
         .await
         .unwrap();
-    let page = backend.outbox.read(lease, None, 1, Duration::ZERO).await.unwrap();
+    let page = page_of(&backend.outbox, lease, 1).await;
     assert_eq!((page.has_epoch, page.last), (false, None));
     assert!(!backend.outbox.set_epoch(lease, &page.history).await.unwrap(), "the lease is lost, too");
     let again = backend.outbox.lease(0, RELAY_TTL).await.unwrap().unwrap();

@@ -10,7 +10,7 @@ use greenroom::ports::outbox::{EntryId, Outbox};
 
 use crate::fixture::*;
 use crate::key_space::commit_of;
-use crate::redis_backend::{Backend, RELAY_TTL, begin, cluster, join, single};
+use crate::redis_backend::{Backend, RELAY_TTL, begin, cluster, join, page_of, remove, single};
 
 const NO_WAIT: Duration = Duration::ZERO;
 
@@ -32,11 +32,11 @@ async fn a_relay_reads_what_was_held_in_order_and_removes_it() {
     assert_eq!(backend.outbox.backlog().await.unwrap(), 3);
 
     let lease = backend.outbox.lease(0, RELAY_TTL).await.unwrap().unwrap();
-    let page = backend.outbox.read(lease, None, 10, NO_WAIT).await.unwrap();
+    let page = page_of(&backend.outbox, lease, 10).await;
     assert!(page.has_epoch);
     assert_eq!(page.last.as_ref(), page.entries.last().map(|(id, _)| id));
     assert!(page.entries.is_sorted_by(|(a, _), (b, _)| a < b));
-    let (first, event) = &page.entries[0];
+    let (id, event) = &page.entries[0];
     assert_eq!((&event.event_id, &event.payload, event.room_id), (&hold.event_id, &hold.payload, hold.room_id));
     assert_eq!((&*event.key, event.at_ms), (payer.user_id.to_string().as_str(), NOW_MS));
     let money = event.held.as_ref().unwrap();
@@ -46,14 +46,14 @@ async fn a_relay_reads_what_was_held_in_order_and_removes_it() {
         events.iter().collect::<Vec<_>>()
     );
 
-    let after = backend.outbox.read(lease, Some(first), 1, NO_WAIT).await.unwrap();
+    let after = backend.outbox.read(lease, Some(id), 1, NO_WAIT).await.unwrap().unwrap();
     assert_eq!(after.entries.len(), 1);
     assert_eq!(*after.entries[0].1, events[0]);
-    assert!(backend.outbox.remove(lease, first).await.unwrap());
-    assert_eq!(backend.outbox.backlog().await.unwrap(), 2);
+    assert_eq!(after.last, page.last, "a page that is full says nothing of what comes after it");
+    assert_eq!(backend.outbox.backlog().await.unwrap(), 2, "the first was removed");
     let last = page.last.clone().unwrap();
-    assert!(backend.outbox.remove(lease, &last).await.unwrap());
-    let empty = backend.outbox.read(lease, Some(&last), 10, NO_WAIT).await.unwrap();
+    assert!(remove(&backend.outbox, lease, &last).await);
+    let empty = page_of(&backend.outbox, lease, 10).await;
     assert!(empty.entries.is_empty());
     assert_eq!(empty.last, page.last, "what was removed still counts");
 }
@@ -63,16 +63,16 @@ async fn a_relay_that_waits_is_woken_by_a_hold_of_any_process() {
     let backend = open().await;
     let other = join(&backend.settings).await;
     let lease = backend.outbox.lease(0, RELAY_TTL).await.unwrap().unwrap();
-    let mut after: Option<EntryId> = None;
+    let mut taken: Option<EntryId> = None;
     for (number, cache) in [&backend.cache, &other.cache].into_iter().enumerate() {
         let payer = funded(&**cache, 1).await;
         let wait = Duration::from_secs(20);
-        let (page, _) = tokio::join!(backend.outbox.read(lease, after.as_ref(), 10, wait), async {
+        let (page, _) = tokio::join!(backend.outbox.read(lease, taken.as_ref(), 10, wait), async {
             held(&**cache, hold_of(payer, &number.to_string(), 1)).await
         });
-        let page = page.unwrap();
+        let page = page.unwrap().unwrap();
         assert_eq!(page.entries.len(), 1);
-        after = page.last;
+        taken = page.last;
     }
 }
 
@@ -90,12 +90,12 @@ async fn a_lease_is_had_by_one_and_a_lost_one_can_do_nothing() {
     assert_eq!(outbox.lease(0, RELAY_TTL).await.unwrap(), None, "somebody has it");
     let payer = funded(&*backend.cache, 1).await;
     held(&*backend.cache, hold_of(payer, "a", 1)).await;
-    let last = outbox.read(new, None, 1, NO_WAIT).await.unwrap().last.unwrap();
+    let last = page_of(outbox, new, 1).await.last.unwrap();
     assert!(!outbox.renew(old, RELAY_TTL).await.unwrap());
-    assert!(!outbox.remove(old, &last).await.unwrap());
+    assert!(!remove(outbox, old, &last).await);
     outbox.drop_epoch(old).await.unwrap();
     outbox.give_back(old).await.unwrap();
-    let page = outbox.read(new, None, 1, NO_WAIT).await.unwrap();
+    let page = page_of(outbox, new, 1).await;
     assert!(page.has_epoch && page.entries.len() == 1);
     assert!(outbox.renew(new, RELAY_TTL).await.unwrap());
     outbox.give_back(new).await.unwrap();
@@ -121,9 +121,9 @@ async fn without_its_epoch_a_bucket_refuses_until_it_has_recovered_and_then_load
     assert_eq!(cache.account(payer).await.unwrap(), None, "its balance may be too high");
     assert_eq!(cache.lease(payer).await.unwrap(), None, "the database does not know what is on its way");
     assert_eq!(cache.accounts().await.unwrap(), []);
-    let page = outbox.read(lease, None, 1, NO_WAIT).await.unwrap();
+    let page = page_of(outbox, lease, 1).await;
     assert!(outbox.set_epoch(lease, &page.history).await.is_err(), "an event has yet to be relayed");
-    assert!(outbox.remove(lease, &page.last.unwrap()).await.unwrap());
+    assert!(remove(outbox, lease, &page.last.unwrap()).await);
     assert!(outbox.set_epoch(lease, "of another server").await.is_err(), "the recovery was seen to elsewhere");
     assert!(outbox.set_epoch(lease, &page.history).await.unwrap());
     assert_eq!(cache.hold_now(hold_of(payer, "b", 1)).await.unwrap(), HoldResult::Miss);
@@ -200,8 +200,8 @@ async fn a_full_outbox_refuses_and_changes_nothing() {
     assert!(matches!(cache.hold_now(hold_of(payer, "b", 1)).await, Err(Error::Full(_))));
     assert_eq!(cache.account(payer).await.unwrap().unwrap().held, Amount(1));
     let lease = backend.outbox.lease(0, RELAY_TTL).await.unwrap().unwrap();
-    let first = backend.outbox.read(lease, None, 1, NO_WAIT).await.unwrap().entries.remove(0).0;
-    assert!(backend.outbox.remove(lease, &first).await.unwrap());
+    let first = page_of(&backend.outbox, lease, 1).await.entries.remove(0).0;
+    assert!(remove(&backend.outbox, lease, &first).await);
     held(&**cache, hold_of(payer, "b", 1)).await;
 }
 
@@ -218,13 +218,13 @@ async fn a_queued_answer_waits_for_the_relay() {
         async move { cache.durable(first).await }
     });
     let lease = backend.outbox.lease(0, RELAY_TTL).await.unwrap().unwrap();
-    let entries = backend.outbox.read(lease, None, 10, NO_WAIT).await.unwrap().entries;
+    let entries = page_of(&backend.outbox, lease, 10).await.entries;
     assert!(!waiting.is_finished());
-    assert!(backend.outbox.remove(lease, &entries[0].0).await.unwrap());
+    assert!(remove(&backend.outbox, lease, &entries[0].0).await);
     waiting.await.unwrap().unwrap();
     let impatient = tokio::time::timeout(Duration::from_millis(50), cache.durable(second)).await;
     assert!(impatient.is_err(), "the second is still in the outbox");
-    assert!(backend.outbox.remove(lease, &entries[1].0).await.unwrap());
+    assert!(remove(&backend.outbox, lease, &entries[1].0).await);
     cache.durable(second).await.unwrap();
 }
 
@@ -236,7 +236,7 @@ async fn a_queued_answer_is_told_at_the_acknowledgement_and_only_that_of_the_ent
     let (_, first) = held(&*cache, hold_of(payer, "a", 1)).await;
     let (_, second) = held(&*cache, hold_of(payer, "b", 1)).await;
     let lease = backend.outbox.lease(0, RELAY_TTL).await.unwrap().unwrap();
-    let entries = backend.outbox.read(lease, None, 10, NO_WAIT).await.unwrap().entries;
+    let entries = page_of(&backend.outbox, lease, 10).await.entries;
     // Both stay in the outbox, so nothing but the acknowledgement tells of the second.
     backend.outbox.acknowledged(lease, std::slice::from_ref(&entries[1].0));
     cache.durable(second).await.unwrap();

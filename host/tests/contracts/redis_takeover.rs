@@ -17,7 +17,7 @@ use greenroom::relay::{self, Relay};
 
 use crate::fixture::*;
 use crate::key_space::commit_of;
-use crate::redis_backend::{Backend, RELAY_TTL, begin, join, single};
+use crate::redis_backend::{Backend, RELAY_TTL, begin, join, page_of, remove, single};
 use crate::redis_faults::administrator;
 use crate::redis_server::RedisServer;
 
@@ -50,11 +50,11 @@ async fn recover(backend: &Backend) -> usize {
         taken = backend.outbox.lease(0, RELAY_TTL).await.unwrap();
     }
     let lease = taken.unwrap();
-    let page = backend.outbox.read(lease, None, 100, Duration::ZERO).await.unwrap();
+    let page = page_of(&backend.outbox, lease, 100).await;
     assert!(!page.has_epoch);
     if let Some((last, _)) = page.entries.last() {
         assert!(backend.outbox.set_epoch(lease, &page.history).await.is_err(), "there is something to carry");
-        assert!(backend.outbox.remove(lease, last).await.unwrap());
+        assert!(remove(&backend.outbox, lease, last).await);
     }
     assert!(backend.outbox.set_epoch(lease, &page.history).await.unwrap());
     backend.outbox.give_back(lease).await.unwrap();
@@ -197,13 +197,13 @@ async fn a_recovery_that_was_seen_to_on_one_server_does_not_end_on_another() {
     y.follow(&x).await;
     let first = join(&at(&x, &alone())).await;
     let lease = first.outbox.lease(0, RELAY_TTL).await.unwrap().unwrap();
-    let page = first.outbox.read(lease, None, 1, Duration::ZERO).await.unwrap();
+    let page = page_of(&first.outbox, lease, 1).await;
     y.follow(&x).await;
     y.promote().await;
     let second = join(&at(&y, &first.settings)).await;
     assert!(second.outbox.renew(lease, RELAY_TTL).await.unwrap(), "the copy has the lease");
     assert!(second.outbox.set_epoch(lease, &page.history).await.is_err());
-    let page = second.outbox.read(lease, None, 1, Duration::ZERO).await.unwrap();
+    let page = page_of(&second.outbox, lease, 1).await;
     assert!(second.outbox.set_epoch(lease, &page.history).await.unwrap());
 }
 

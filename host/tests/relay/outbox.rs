@@ -186,38 +186,34 @@ impl Outbox for View {
     async fn read(
         &self,
         lease: BucketLease,
-        after: Option<&EntryId>,
+        taken: Option<&EntryId>,
         max: usize,
         wait: Duration,
-    ) -> Result<Page, Unavailable> {
-        let after = after.map_or(0, |id| id.0.0);
+    ) -> Result<Option<Page>, Unavailable> {
+        if let Some(taken) = taken {
+            if !self.cache.has(lease) {
+                return Ok(None);
+            }
+            self.cache.buckets.lock()[lease.bucket as usize].log.retain(|id, _| *id > taken.0.0);
+        }
         let deadline = tokio::time::Instant::now() + wait;
         loop {
             let arrived = self.cache.arrived.notified();
             let page = {
                 let buckets = self.cache.buckets.lock();
                 let bucket = &buckets[lease.bucket as usize];
-                let entries = bucket.log.range(after + 1..).take(max);
+                let entries = bucket.log.iter().take(max);
                 let entries = entries.map(|(id, event)| (EntryId((*id, 0)), Arc::clone(event))).collect();
                 let last = (bucket.last > 0).then_some(EntryId((bucket.last, 0)));
                 Page { history: Arc::clone(&bucket.history), has_epoch: bucket.has_epoch, last, entries }
             };
             if !page.entries.is_empty() || tokio::time::timeout_at(deadline, arrived).await.is_err() {
-                return Ok(page);
+                return Ok(Some(page));
             }
         }
     }
 
     fn acknowledged(&self, _: BucketLease, _: &[EntryId]) {}
-
-    async fn remove(&self, lease: BucketLease, up_to: &EntryId) -> Result<bool, Unavailable> {
-        let is_held = self.cache.has(lease);
-        if is_held {
-            let mut buckets = self.cache.buckets.lock();
-            buckets[lease.bucket as usize].log.retain(|id, _| *id > up_to.0.0);
-        }
-        Ok(is_held)
-    }
 
     async fn drop_epoch(&self, lease: BucketLease) -> Result<(), Unavailable> {
         self.cache.buckets.lock()[lease.bucket as usize].has_epoch = false;

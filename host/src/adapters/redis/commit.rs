@@ -47,8 +47,8 @@ impl RedisCache {
             "applied" => {
                 let entry = answer.text().map_err(unavailable)?;
                 let entry = if entry.is_empty() { None } else { Some(entry_id(&entry).map_err(unavailable)?) };
-                if let Some(appended) = entry.as_ref().and_then(|_| self.steps.appended(bucket)) {
-                    appended.notify_one();
+                if entry.is_some() {
+                    self.steps.append(bucket);
                 }
                 let numbers = answer.rest().map(|number| parse(&text(number)?)).collect::<Result<_, _>>();
                 let position = self.steps.position(Step { bucket, trace: once, entry });

@@ -24,6 +24,7 @@ use tokio::time::{Instant, sleep};
 use self::replicas::Replicas;
 use self::waiting::Waiting;
 use super::Settings;
+use super::appended::Appended;
 use super::keys::Keys;
 use super::nodes::buckets_by_node;
 use super::server::Server;
@@ -37,8 +38,6 @@ const QUEUED_WAIT: Duration = Duration::from_millis(2);
 const QUEUED_WAIT_MAX: Duration = Duration::from_millis(20);
 /// The same where the relay of this process will say so.
 const OWN_WAIT: Duration = Duration::from_millis(50);
-/// A relay that has not looked into a bucket's outbox for so long does not carry it.
-const READ_EVERY_MAX: Duration = Duration::from_secs(1);
 /// The lower bits of a ticket: the bucket.
 const BUCKET_BITS: u32 = 16;
 /// As many as tickets can tell apart.
@@ -81,8 +80,6 @@ struct Bucket {
     closed: Notify,
     /// Told when a step has to be looked for that nobody will acknowledge any more.
     hurry: Notify,
-    /// Told whenever this process has appended to the outbox.
-    appended: Notify,
 }
 
 /// Buckets whose steps are looked for together.
@@ -103,6 +100,7 @@ pub(super) struct Steps {
     queue: Option<Arc<Breaker>>,
     server: Server,
     keys: Arc<Keys>,
+    appended: Arc<Appended>,
     last: AtomicU64,
     buckets: Vec<Bucket>,
     /// The group of each bucket.
@@ -110,7 +108,12 @@ pub(super) struct Steps {
 }
 
 impl Steps {
-    pub(super) async fn open(settings: &Settings, server: &Server, keys: &Arc<Keys>) -> Result<Self, String> {
+    pub(super) async fn open(
+        settings: &Settings,
+        server: &Server,
+        keys: &Arc<Keys>,
+        appended: &Arc<Appended>,
+    ) -> Result<Self, String> {
         // WAIT holds up its connection, so it has one of its own.
         let (server, replicas) = match settings.durability {
             Durability::Replicated { replicas, timeout } => {
@@ -126,6 +129,7 @@ impl Steps {
             queue: settings.queue.clone(),
             server,
             keys: Arc::clone(keys),
+            appended: Arc::clone(appended),
             last: AtomicU64::new(0),
             buckets: (0..keys.buckets()).map(|_| Bucket::default()).collect(),
             groups: RwLock::default(),
@@ -158,9 +162,10 @@ impl Steps {
         self.buckets.get(usize::try_from(bucket).ok()?)
     }
 
-    /// Told whenever this process has appended to the outbox of a bucket.
-    pub(super) fn appended(&self, bucket: u32) -> Option<&Notify> {
-        self.bucket(bucket).map(|bucket| &bucket.appended)
+    /// This process has appended to the outbox of a bucket.
+    pub(super) fn append(&self, bucket: u32) {
+        let is_own = self.bucket(bucket).is_some_and(|bucket| bucket.waiting.lock().is_relayed_here());
+        if is_own { self.appended.here(bucket) } else { self.appended.elsewhere(bucket) }
     }
 
     /// The relay of this process looks into the outbox of a bucket.
@@ -222,8 +227,7 @@ impl Steps {
 
     /// Looks for the group's steps until this one of the bucket is closed.
     async fn watch(&self, bucket: &Bucket, group: &Group, ticket: u64, deadline: Instant) -> Result<(), String> {
-        let is_own = bucket.waiting.lock().read_at.is_some_and(|at| at.elapsed() < READ_EVERY_MAX);
-        let mut pause = if is_own { OWN_WAIT } else { QUEUED_WAIT };
+        let mut pause = if bucket.waiting.lock().is_relayed_here() { OWN_WAIT } else { QUEUED_WAIT };
         loop {
             let closed = bucket.closed.notified();
             if !bucket.waiting.lock().is_open(ticket)? {

@@ -50,9 +50,7 @@ impl RedisCache {
                 if kind == "known" {
                     return Ok(HoldResult::Replayed(known.outcome, position));
                 }
-                if let Some(appended) = self.steps.appended(bucket) {
-                    appended.notify_one();
-                }
+                self.steps.append(bucket);
                 Ok(HoldResult::Held(known.outcome, position))
             }
             "recovering" => {

@@ -1,7 +1,7 @@
 //! The outbox: a stream for each bucket, and the lease and the epoch beside it. Step 7 of the way of a gift.
 //!
-//! The stream remembers its last entry even when all are removed, which tells a relay whether the bucket went back in time. Waiting
-//! for entries is looking again: at once for what this process has appended, else at growing intervals.
+//! The stream remembers its last entry even when all are removed, which tells a relay whether the bucket went back in time. Whoever
+//! waits for entries looks again when it is told that some process has appended, and at growing intervals in case a word was lost.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,19 +11,20 @@ use futures::future::try_join_all;
 use redis::Value;
 use tokio::time::Instant;
 
+use super::appended::Appended;
 use super::cache::millis;
 use super::durability::Steps;
 use super::event::{decode, entry_id};
-use super::keys::{BucketKeys, Keys};
+use super::keys::Keys;
 use super::reply::{Reply, parse, text};
 use super::scripts::{Call, HEARTBEAT, PAGE, RELAY_LEASE, RELAY_STEP};
 use super::server::Server;
 use crate::ports::outbox::{BucketLease, EntryId, Outbox, Page, Unavailable};
 
-/// How soon to look again for entries of other processes, at first.
-const LOOK_MIN: Duration = Duration::from_millis(2);
+/// How soon to look again for entries that nobody has told of, at first.
+const LOOK_MIN: Duration = Duration::from_millis(50);
 /// And later.
-const LOOK_MAX: Duration = Duration::from_millis(50);
+const LOOK_MAX: Duration = Duration::from_millis(200);
 
 /// The outbox in Redis. Made by [`super::open`].
 #[derive(Debug)]
@@ -31,11 +32,12 @@ pub struct RedisOutbox {
     server: Server,
     keys: Arc<Keys>,
     steps: Arc<Steps>,
+    appended: Arc<Appended>,
 }
 
 impl RedisOutbox {
-    pub(super) fn new(server: Server, keys: Arc<Keys>, steps: Arc<Steps>) -> Self {
-        Self { server, keys, steps }
+    pub(super) fn new(server: Server, keys: Arc<Keys>, steps: Arc<Steps>, appended: Arc<Appended>) -> Self {
+        Self { server, keys, steps, appended }
     }
 
     /// One step under the lease; 0 if it was lost.
@@ -47,15 +49,21 @@ impl RedisOutbox {
         made.and_then(|made| parse(&text(made)?)).map_err(Unavailable)
     }
 
-    async fn page(&self, keys: &BucketKeys, from: &str, max: usize) -> Result<Page, String> {
-        let call = Call::new(&PAGE, &[&keys.epoch(), &keys.outbox()]).arg(from).arg(max);
+    /// None, and nothing was removed, if there was something to remove and the lease was lost.
+    async fn page(&self, lease: BucketLease, taken: Option<&EntryId>, max: usize) -> Result<Option<Page>, String> {
+        let keys = self.keys.of_bucket(lease.bucket);
+        let call = Call::new(&PAGE, &[&keys.epoch(), &keys.outbox(), &keys.relay()]);
+        let call = call.arg(max).arg(lease.token).arg(taken.map(kept_after).unwrap_or_default());
         let mut found = Reply::new(self.server.run(call).await?)?;
+        if found.is_empty() {
+            return Ok(None);
+        }
         let history = found.text()?.into();
         let has_epoch = found.value()? == Value::Int(1);
         let last = found.text()?;
         let last = if last.is_empty() { None } else { Some(entry_id(&last)?) };
         let entries = Reply::new(found.value()?)?.rest().map(decode).collect::<Result<_, _>>()?;
-        Ok(Page { history, has_epoch, last, entries })
+        Ok(Some(Page { history, has_epoch, last, entries }))
     }
 
     async fn len_of(&self, bucket: u32) -> Result<u64, String> {
@@ -63,7 +71,9 @@ impl RedisOutbox {
     }
 }
 
-fn id_text(EntryId((ms, number)): &EntryId) -> String {
+/// The first place after an entry.
+fn kept_after(EntryId((ms, number)): &EntryId) -> String {
+    let (ms, number) = number.checked_add(1).map_or((ms.saturating_add(1), 0), |number| (*ms, number));
     format!("{ms}-{number}")
 }
 
@@ -94,38 +104,27 @@ impl Outbox for RedisOutbox {
     async fn read(
         &self,
         lease: BucketLease,
-        after: Option<&EntryId>,
+        taken: Option<&EntryId>,
         max: usize,
         wait: Duration,
-    ) -> Result<Page, Unavailable> {
-        let keys = self.keys.of_bucket(lease.bucket);
+    ) -> Result<Option<Page>, Unavailable> {
         self.steps.read(lease.bucket);
-        let from = after.map_or_else(|| "-".into(), |after| format!("({}", id_text(after)));
         let deadline = Instant::now() + wait;
-        let mut pause = LOOK_MIN;
+        let (mut taken, mut pause) = (taken, LOOK_MIN);
         loop {
-            let page = self.page(&keys, &from, max).await.map_err(Unavailable)?;
+            let Some(page) = self.page(lease, taken.take(), max).await.map_err(Unavailable)? else { return Ok(None) };
             let left = deadline.saturating_duration_since(Instant::now());
             if !page.entries.is_empty() || max == 0 || left.is_zero() {
-                return Ok(page);
+                return Ok(Some(page));
             }
-            let pausing = tokio::time::sleep(pause.min(left));
-            match self.steps.appended(lease.bucket) {
-                Some(appended) => tokio::select! { () = appended.notified() => {} () = pausing => {} },
-                None => pausing.await,
-            }
+            // Told or not, it looks.
+            let _ = tokio::time::timeout(pause.min(left), self.appended.to(lease.bucket)).await;
             pause = (pause * 2).min(LOOK_MAX);
         }
     }
 
     fn acknowledged(&self, lease: BucketLease, entries: &[EntryId]) {
         self.steps.acknowledged(lease.bucket, entries);
-    }
-
-    async fn remove(&self, lease: BucketLease, up_to: &EntryId) -> Result<bool, Unavailable> {
-        let EntryId((ms, number)) = up_to;
-        let kept = EntryId(number.checked_add(1).map_or((ms.saturating_add(1), 0), |number| (*ms, number)));
-        Ok(self.step(lease, "remove", id_text(&kept)).await? != 0)
     }
 
     async fn drop_epoch(&self, lease: BucketLease) -> Result<(), Unavailable> {

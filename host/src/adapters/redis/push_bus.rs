@@ -1,6 +1,7 @@
 //! The push bus: a fixed number of channels, to one of which each room belongs. Step 10 of the way of a gift.
 //!
-//! An empty message on the first channel is an announcement that something was changed.
+//! An empty message on the first channel is an announcement that something was changed. A channel of its own carries the word of what was
+//! appended to outboxes: see `appended`.
 //!
 //! On one server these are plain channels, in Redis Cluster sharded ones, so that the nodes share them. Every process hears all of
 //! them, its own messages too. After a connection is lost it subscribes again; what was published meanwhile is lost, and a
@@ -25,6 +26,7 @@ use self::sender::{Parcel, Sender};
 use super::super::embedded::stable_hash;
 use super::super::guard::Guard;
 use super::Settings;
+use super::appended::Appended;
 use super::server::{self, Link, within};
 use crate::domain::{PushMessage, RoomId};
 use crate::ports::push_bus::{PushBus, Unavailable};
@@ -51,6 +53,9 @@ pub struct RedisPushBus {
 
 /// Where the connections leave what arrives. They must not wait.
 struct Inbox {
+    /// The channel of `appended`.
+    appended_channel: String,
+    appended: Arc<Appended>,
     sender: mpsc::Sender<PushMessage>,
     /// How many wait.
     waiting: watch::Sender<usize>,
@@ -78,7 +83,17 @@ impl Inbox {
         if !matches!(info.kind, PushKind::Message | PushKind::SMessage) {
             return;
         }
-        let Some(Value::BulkString(bytes)) = info.data.into_iter().nth(1) else { return };
+        let mut data = info.data.into_iter();
+        let (Some(Value::BulkString(channel)), Some(Value::BulkString(bytes))) = (data.next(), data.next()) else {
+            return;
+        };
+        if channel == self.appended_channel.as_bytes() {
+            match postcard::from_bytes::<Vec<u32>>(&bytes) {
+                Ok(buckets) => self.appended.heard(&buckets),
+                Err(error) => tracing::warn!(%error, "what was appended cannot be read"),
+            }
+            return;
+        }
         if bytes.is_empty() {
             self.announced.send_replace(());
             return;
@@ -108,10 +123,16 @@ impl Inbox {
 }
 
 impl RedisPushBus {
-    pub(super) async fn open(settings: &Settings, guard: &Arc<Guard>) -> Result<Self, String> {
+    pub(super) async fn open(
+        settings: &Settings,
+        guard: &Arc<Guard>,
+        appended: &Arc<Appended>,
+    ) -> Result<Self, String> {
         let capacity = settings.push_capacity.max(1);
         let (sender, arrived) = mpsc::channel(capacity.saturating_mul(OTHERS_FACTOR).min(1 << 24));
         let inbox = Arc::new(Inbox {
+            appended_channel: appended_name(&settings.prefix),
+            appended: Arc::clone(appended),
             sender,
             waiting: watch::Sender::new(0),
             is_heard: AtomicBool::new(false),
@@ -119,7 +140,8 @@ impl RedisPushBus {
             cut: Notify::new(),
             announced: watch::Sender::new(()),
         });
-        let names: Vec<String> = (0..settings.channels).map(|channel| name(&settings.prefix, channel)).collect();
+        let channels = (0..settings.channels).map(|channel| name(&settings.prefix, channel));
+        let names: Vec<String> = channels.chain([appended_name(&settings.prefix)]).collect();
         let link = within(settings.connect_timeout, connect(settings, Arc::clone(&inbox), &names)).await?;
         let mut tasks = match &link {
             Link::Single(_) => Vec::new(),
@@ -131,6 +153,7 @@ impl RedisPushBus {
             guard: Arc::clone(guard),
             prefix: settings.prefix.clone(),
             call_timeout: settings.call_timeout,
+            appended: Arc::clone(appended),
         };
         tasks.push(tokio::spawn(sender.run(waiting)));
         Ok(Self {
@@ -166,6 +189,10 @@ impl RedisPushBus {
 
 fn name(prefix: &str, channel: u32) -> String {
     format!("{prefix}:push:{channel}")
+}
+
+fn appended_name(prefix: &str) -> String {
+    format!("{prefix}:appended")
 }
 
 /// Subscribes again when a node was lost or a channel has moved, and now and then without knowing why. The cluster's client tries,

@@ -14,6 +14,9 @@ const ENDED_MAX: usize = 4_096;
 /// A step that is open for so long is waited for by nobody: longer than any call waits.
 const OPEN_MAX: Duration = Duration::from_secs(60);
 
+/// A relay that has not looked into a bucket's outbox for so long does not carry it.
+const READ_EVERY_MAX: Duration = Duration::from_secs(1);
+
 /// How a step ended of which nobody may be told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum End {
@@ -47,6 +50,11 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
+    /// Whether it is this process that relays the bucket.
+    pub(super) fn is_relayed_here(&self) -> bool {
+        self.read_at.is_some_and(|at| at.elapsed() < READ_EVERY_MAX)
+    }
+
     /// The ticket of a step that is open already. An open one with the same trace and another entry was lost: the event was held anew.
     pub(super) fn ticket_of(&mut self, step: &Step) -> Option<u64> {
         let ticket = *self.by_trace.get(step.trace.as_ref()?)?;

@@ -5,8 +5,6 @@ if step == 'renew' then
   redis.call('PEXPIRE', KEYS[1], ARGV[3])
 elseif step == 'give_back' then
   redis.call('DEL', KEYS[1])
-elseif step == 'remove' then
-  redis.call('XTRIM', KEYS[2], 'MINID', '=', ARGV[3])
 elseif step == 'drop_epoch' then
   redis.call('DEL', KEYS[3])
 elseif step == 'set_epoch' then

@@ -1,4 +1,4 @@
-//! Sending pushes: what comes while an answer of the server is awaited goes out together, one message of the server for each channel.
+//! Sending pushes, and the word of what was appended: what comes while an answer of the server is awaited goes out together, one message of the server for each channel.
 //!
 //! So a busy process costs the server and every listener a few messages a millisecond rather than one for each push. Bounded: callers
 //! wait for their own pushes, and at most [`WAITING_MAX`] of them are in line.
@@ -12,6 +12,7 @@ use redis::{Cmd, RedisError};
 use tokio::sync::{mpsc, oneshot};
 
 use super::super::super::guard::Guard;
+use super::super::appended::Appended;
 use super::super::server::{Link, guarded};
 use crate::domain::PushMessage;
 use crate::ports::push_bus::Unavailable;
@@ -39,13 +40,18 @@ pub(super) struct Sender {
     pub(super) guard: Arc<Guard>,
     pub(super) prefix: String,
     pub(super) call_timeout: Duration,
+    pub(super) appended: Arc<Appended>,
 }
 
 impl Sender {
     /// Sends what is in line until the line is closed.
     pub(super) async fn run(self, mut line: mpsc::Receiver<Parcel>) {
         let mut parcels = Vec::new();
-        while line.recv_many(&mut parcels, WAITING_MAX).await > 0 {
+        loop {
+            tokio::select! {
+                taken = line.recv_many(&mut parcels, WAITING_MAX) => if taken == 0 { return },
+                () = self.appended.some_elsewhere() => {}
+            }
             let mut by_channel: BTreeMap<u32, Vec<PushMessage>> = BTreeMap::new();
             let mut waiting = Vec::with_capacity(parcels.len());
             let mut announces = false;
@@ -69,22 +75,28 @@ impl Sender {
         for (channel, messages) in by_channel {
             let encoded = postcard::to_stdvec(&messages);
             let encoded = encoded.map_err(|error| format!("the pushes cannot be encoded: {error}"))?;
-            commands.push(self.command(channel, encoded));
+            commands.push(self.command(super::name(&self.prefix, channel), encoded));
         }
         if announces {
-            commands.push(self.command(0, Vec::new()));
+            commands.push(self.command(super::name(&self.prefix, 0), Vec::new()));
+        }
+        let appended = self.appended.take();
+        if !appended.is_empty() {
+            let encoded =
+                postcard::to_stdvec(&appended).map_err(|error| format!("buckets cannot be encoded: {error}"))?;
+            commands.push(self.command(super::appended_name(&self.prefix), encoded));
         }
         // Commands to one server go out together, and those to several side by side.
         let sent = try_join_all(commands.iter().map(|cmd| self.publish(cmd)));
         guarded(&self.guard, self.call_timeout, sent).await.map(drop)
     }
 
-    fn command(&self, channel: u32, bytes: Vec<u8>) -> Cmd {
+    fn command(&self, channel: String, bytes: Vec<u8>) -> Cmd {
         let mut cmd = redis::cmd(match self.link {
             Link::Single(_) => "PUBLISH",
             Link::Cluster(_) => "SPUBLISH",
         });
-        cmd.arg(super::name(&self.prefix, channel)).arg(bytes);
+        cmd.arg(channel).arg(bytes);
         cmd
     }
 
