@@ -63,7 +63,7 @@ impl Crowd {
 
     pub fn somebody(&self, user_id: i64, role: Role, host: usize) -> Visitor {
         let token = self.hosts[0].token(user_id, role);
-        Visitor::new(self.http.clone(), user_id, token, self.urls[host % HOSTS].clone())
+        Visitor::new(self.http.clone(), user_id, token, vec![self.urls[host % HOSTS].clone()])
     }
 
     pub fn operator(&self) -> Visitor {
