@@ -69,3 +69,11 @@ impl Audience {
 fn of<'a>(seen: &'a [Push], event: &str) -> Vec<&'a Push> {
     seen.iter().filter(|push| push.event == event).collect()
 }
+
+/// That something was shown no more often than once in a period, but for how late each may have been.
+pub fn is_paced(shown: &[Push], period_ms: u64) {
+    let times: Vec<u64> = shown.iter().map(|push| push.at_ms).collect();
+    let span_ms = times[times.len() - 1] - times[0];
+    let most = span_ms / period_ms + 2;
+    assert!(times.len() as u64 <= most, "{} times within {span_ms} ms: {times:?}", times.len());
+}

@@ -89,7 +89,7 @@ async fn sums(cast: &Cast, rooms: [i64; 2], time: &Range<i64>) -> ([i64; 2], usi
         let records = viewer.listing("/v1/users/me/asset-records", "records").await;
         for gift in records.iter().filter(|record| record["eventType"] == "interactGift" && record["opUserType"] == 1) {
             let at_ms = gift["at"].as_str().unwrap().parse::<Timestamp>().unwrap().as_millisecond();
-            let room = rooms.iter().position(|room| gift["bizId"] == room.to_string()).unwrap();
+            let room = rooms.iter().position(|room| *room == number(&gift["bizId"])).unwrap();
             if time.contains(&at_ms) {
                 sums[room] -= number(&gift["delta"]);
             }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test")]
 
+use std::cell::RefCell;
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -117,10 +118,10 @@ async fn a_gift_counts_if_it_was_sent_in_the_time_that_the_battle_says() {
     let (one, other) = (house.room(plugins(&overtime)).await, house.room(plugins(&json!({}))).await);
     house.give(1_001, 100_000).await;
     let (gift_id, price) = gift(&one).await;
-    let (mut seen, mut sent) = (other.viewer(1).watch().await, Vec::new());
+    let (mut seen, sent) = (other.viewer(1).watch().await, RefCell::new(Vec::new()));
     // As many in both rooms, and settled, so that whoever counts has come to them as well, most likely, before time goes on.
-    let mut both = async || {
-        sent.push(house.clock.now_ms());
+    let both = async || {
+        sent.borrow_mut().push(house.clock.now_ms());
         send(&one, 1_001, &gift_id, 1).await;
         send(&other, 1_001, &gift_id, 1).await;
         house.settled(1_001).await;
@@ -130,7 +131,9 @@ async fn a_gift_counts_if_it_was_sent_in_the_time_that_the_battle_says() {
     both().await;
     house.clock.advance(LEAD);
     both().await;
-    scored(&one, &battle_id, price, price).await;
+    let counts = |battle: &Value| sent.borrow().iter().filter(|at_ms| is_in_time(battle, **at_ms)).count() as i64;
+    let begun = counts(&one.viewer(1).get("pk").await.ok());
+    scored(&one, &battle_id, begun * price, begun * price).await;
     house.clock.advance(Duration::from_secs(10));
     both().await;
     house.clock.advance(Duration::from_secs(3));
@@ -140,8 +143,7 @@ async fn a_gift_counts_if_it_was_sent_in_the_time_that_the_battle_says() {
     both().await;
     house.clock.advance(Duration::from_secs(33));
     let battle = seen.next("pk.ended").await;
-    let counted = sent.iter().filter(|at_ms| is_in_time(&battle, **at_ms)).count();
-    assert_eq!(counted, 2, "once before the end and once in overtime: {battle}");
+    assert_eq!((begun, counts(&battle)), (1, 2), "once before the end and once in overtime: {battle}");
     scored(&one, &battle_id, 2 * price, 2 * price).await;
     house.close().await;
 }
@@ -149,7 +151,8 @@ async fn a_gift_counts_if_it_was_sent_in_the_time_that_the_battle_says() {
 fn is_in_time(battle: &Value, at_ms: u64) -> bool {
     let time = |from: &Value, to: &Value| (from.as_u64().unwrap()..to.as_u64().unwrap()).contains(&at_ms);
     let is_break = |between: &Value| time(&between["fromMs"], &between["toMs"]);
-    time(&battle["startedAtMs"], &battle["endsAtMs"]) && !battle["breaks"].as_array().unwrap().iter().any(is_break)
+    time(&battle["startedAtMs"], &battle["endsAtMs"])
+        && !battle["breaks"].as_array().into_iter().flatten().any(is_break)
 }
 
 #[tokio::test]

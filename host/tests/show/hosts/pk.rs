@@ -4,12 +4,15 @@ use greenroom_manifest::Role;
 use serde_json::{Value, json};
 
 use crate::accounts::{PLATFORM, agree, balance, reconciled};
-use crate::audience::Audience;
+use crate::audience::{Audience, is_paced};
 use crate::books::Books;
 use crate::cast::Cast;
 use crate::crowd::{Crowd, HOSTS, ROOM};
 use crate::site::Site;
 use crate::{gifts, pk};
+
+/// Both rooms are shown the score so often at most, whichever has a gift.
+const SCORE_EVERY_MS: u64 = 500;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_gifts_of_two_rooms_on_three_hosts_decide_and_both_rooms_see_it_on_each() {
@@ -57,5 +60,6 @@ pub async fn told(cast: &Cast, audiences: &[Audience]) {
         let shown = audience.shown("pk.score");
         let last = shown.iter().filter(|push| scores(&push.data) == scores(&battle)).count();
         assert_eq!(last, 1, "the last score is shown once: {shown:?}");
+        is_paced(&shown, SCORE_EVERY_MS);
     }
 }
