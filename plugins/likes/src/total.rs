@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use greenroom_sdk::db::{self, Value};
 use greenroom_sdk::room::Priority;
-use greenroom_sdk::{Now, Path, Problem, Room, Step, Timer, cache, read_json, route, stored};
+use greenroom_sdk::{Now, Path, Problem, Room, Step, Timer, cache, read_json, route, stored, too_soon};
 
 use crate::alarm::Alarm;
 use crate::settings::Settings;
@@ -88,8 +88,7 @@ pub(crate) fn tell(room: &Room<Settings>, stream_id: String) -> Result<(), Probl
     let key = shown_key(&stream_id);
     for _ in 0..TRIES {
         let (seen, shown) = shown(room.room_id, &stream_id)?;
-        let Now(now_ms) = Now::of_this_call();
-        if let Some(wait) = shown.and_then(|shown| too_soon(shown.at_ms, now_ms, room.config.push_period())) {
+        if let Some(wait) = shown.and_then(|shown| too_soon(shown.at_ms, room.config.push_period())) {
             return Alarm::Total { stream_id }.ensure_in(room.room_id, wait);
         }
         let total = sum(room.room_id, &stream_id)?;
@@ -98,19 +97,14 @@ pub(crate) fn tell(room: &Room<Settings>, stream_id: String) -> Result<(), Probl
         }
         let step = Step::in_shard(room_shard(room.room_id)).expect(key.clone(), seen);
         // The same again may be one whose push was lost with a crash; to everybody else it is no other push.
-        let next = shown.filter(|shown| shown.total == total).unwrap_or(Shown { total, at_ms: now_ms });
+        let next = Shown { total, at_ms: Now::of_this_call().0 };
+        let next = shown.filter(|shown| shown.total == total).unwrap_or(next);
         if step.put(key.clone(), &next, Some(SHOWN))?.commit()?.is_ok() {
             let push = format!("total/{stream_id}/{total}");
             return room.broadcast(&push, "likes.total", &Total { stream_id, total }, Priority::Low);
         }
     }
     Err(Problem::overloaded("several periods are told at once; the timer comes again"))
-}
-
-/// How long to wait until a period has passed since the room was told last; none if it has. Clocks of hosts may differ.
-fn too_soon(told_ms: u64, now_ms: u64, period: Duration) -> Option<Duration> {
-    let passed = Duration::from_millis(now_ms.saturating_sub(told_ms));
-    period.checked_sub(passed).filter(|wait| !wait.is_zero())
 }
 
 /// Adds up, and writes it into the table. It never becomes less there.

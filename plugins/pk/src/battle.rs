@@ -125,6 +125,10 @@ impl Battle {
         true
     }
 
+    pub(crate) fn score_period(&self) -> Duration {
+        Duration::from_millis(self.score_every_ms.into())
+    }
+
     pub(crate) fn rooms(&self) -> [i64; 2] {
         [self.challenger.room_id.get(), self.challenged.room_id.get()]
     }

@@ -45,6 +45,14 @@ pub fn tell_every(period: Duration, room_id: i64, alarm: &impl Timer) -> Result<
     Ok(())
 }
 
+/// How long to wait until a period has passed since something was told last, in milliseconds since the Unix epoch; none if it has. For a plugin
+/// that notes when it told: timers of several rooms may tell of one thing, and a host that is slow may set one once more. Clocks of hosts may differ.
+#[must_use]
+pub fn too_soon(told_ms: u64, period: Duration) -> Option<Duration> {
+    let passed = Duration::from_millis(Now::of_this_call().0.saturating_sub(told_ms));
+    period.checked_sub(passed).filter(|wait| !wait.is_zero())
+}
+
 /// The period with which a change is told.
 #[derive(Debug, PartialEq, Eq)]
 struct Turn {
