@@ -1,7 +1,7 @@
 //! Whole shows on one host whose process is killed again and again: lotteries, polls, red packets, a quiz, a battle, chat, likes and gifts at
 //! the same time, by clients who repeat what was not answered. At the end everything has happened that was promised, to the last coin.
 //!
-//! - `GREENROOM_TEST_FULL=1`: 100 shows instead of two; each has a room of its own, and ten go on at the same time. Some six minutes.
+//! - `GREENROOM_TEST_FULL=1`: 100 shows instead of two; each has a room of its own, and ten go on at the same time. Some seven minutes.
 //! - `SEED`: repeats what clients do and when; it is printed. What the machine makes of it is another matter.
 #![allow(
     clippy::unwrap_used,
