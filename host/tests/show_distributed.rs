@@ -1,7 +1,9 @@
-//! A crowd over three hosts, on Redis, Kafka and PostgreSQL: votes, grabs and entries of very many at the same time, over all hosts, with
-//! repetitions and races. What is counted is exact, and what is drawn can be computed again.
+//! Rooms over three hosts, on Redis, Kafka and PostgreSQL. A crowd votes, grabs, enters, chats and likes, over all hosts at the same time, with
+//! repetitions and races; a quiz and a battle are played by viewers who ask one host after the other, also while a host is killed. What is
+//! counted is exact, what is drawn can be computed again, and what is shown is shown on every host.
 //!
-//! `GREENROOM_TEST_FULL=1`: 100,000 voters, 20,000 who grab and 100,000 entrants, instead of some thousands.
+//! `GREENROOM_TEST_FULL=1`: 100,000 voters, 20,000 who grab, 100,000 entrants, 10,000 who write and 50,000 who like, instead of some hundreds
+//! or thousands.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -11,10 +13,31 @@
     unreachable_pub
 )]
 
+#[path = "show/accounts.rs"]
+mod accounts;
+#[path = "show/audience.rs"]
+mod audience;
+#[path = "show/books.rs"]
+mod books;
+#[path = "show/cast.rs"]
+mod cast;
+#[path = "show/chat.rs"]
+mod chat;
 #[path = "show/crowd.rs"]
 mod crowd;
+#[path = "e2e/events.rs"]
+#[allow(dead_code, reason = "the suite `e2e` needs more of it")]
+mod events;
+#[path = "show/gifts.rs"]
+mod gifts;
 #[path = "show/hosts.rs"]
 mod hosts;
+#[path = "show/likes.rs"]
+mod likes;
+#[path = "show/pk.rs"]
+mod pk;
+#[path = "show/quiz.rs"]
+mod quiz;
 #[path = "e2e/site.rs"]
 #[allow(dead_code, reason = "the suite `e2e` needs more of it")]
 mod site;

@@ -31,26 +31,35 @@ impl Events {
 
     /// The data of the next message with this name; fails after ten seconds.
     pub async fn next_of(&mut self, name: &str) -> Value {
-        let limit = Duration::from_secs(10);
-        tokio::time::timeout(limit, async {
+        let found = async {
             loop {
-                while let Some((message, rest)) = self.text.split_once("\n\n") {
-                    let field = |name: &str| {
-                        let value = message.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-                        value.map(|value| value.trim_start().to_owned())
-                    };
-                    let (id, event, data) = (field("id"), field("event"), field("data"));
-                    self.text = rest.to_owned();
-                    self.last_id = id.unwrap_or(std::mem::take(&mut self.last_id));
-                    if event.as_deref() == Some(name) {
-                        return serde_json::from_str(&data.unwrap()).unwrap();
-                    }
+                let (event, data) = self.next().await.expect("the stream ended");
+                if event == name {
+                    return data;
                 }
-                let bytes = self.bytes.next().await.expect("the stream ended").unwrap();
-                self.text.push_str(std::str::from_utf8(&bytes).unwrap());
             }
-        })
-        .await
-        .unwrap_or_else(|_| panic!("no {name} within ten seconds"))
+        };
+        let limit = Duration::from_secs(10);
+        tokio::time::timeout(limit, found).await.unwrap_or_else(|_| panic!("no {name} within ten seconds"))
+    }
+
+    /// The name and the data of the next message; none once the server has gone.
+    pub async fn next(&mut self) -> Option<(String, Value)> {
+        loop {
+            while let Some((message, rest)) = self.text.split_once("\n\n") {
+                let field = |name: &str| {
+                    let value = message.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+                    value.map(|value| value.trim_start().to_owned())
+                };
+                let (id, event, data) = (field("id"), field("event"), field("data"));
+                self.text = rest.to_owned();
+                self.last_id = id.unwrap_or(std::mem::take(&mut self.last_id));
+                if let Some(event) = event {
+                    return Some((event, serde_json::from_str(&data.unwrap()).unwrap()));
+                }
+            }
+            let bytes = self.bytes.next().await?.ok()?;
+            self.text.push_str(std::str::from_utf8(&bytes).unwrap());
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use greenroom_manifest::Role;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use reqwest::Method;
@@ -16,6 +17,9 @@ pub const VIEWERS: i64 = 8;
 /// What viewers and streamers begin with.
 pub const START: i64 = 10_000;
 
+/// What answers say of a request as it was the first time.
+const FIRST_TIME: [&str; 3] = ["balance", "number", "counted"];
+
 /// A room and who is in it.
 pub struct Cast {
     pub room: i64,
@@ -26,8 +30,11 @@ pub struct Cast {
 }
 
 impl Cast {
-    pub fn new(room: i64, operator: Visitor, streamer: Visitor, viewers: Vec<Visitor>, seed: u64) -> Self {
-        Self { room, operator, streamer, viewers, seed }
+    /// The users of a room, whose visitors somebody else makes.
+    pub fn of(room: i64, seed: u64, visitor: impl Fn(i64, Role) -> Visitor) -> Self {
+        let first = (room + 1) * USERS;
+        let viewers = (first + 1..=first + VIEWERS).map(|user_id| visitor(user_id, Role::Viewer)).collect();
+        Self { room, operator: visitor(1, Role::Operator), streamer: visitor(first, Role::Streamer), viewers, seed }
     }
 
     /// Below the room.
@@ -40,17 +47,15 @@ impl Cast {
         StdRng::seed_from_u64(self.seed ^ user_id.cast_unsigned().rotate_left(32) ^ what)
     }
 
-    /// Opens the room, live, and gives everybody money.
-    pub async fn prepare(&self, service: &Visitor) {
-        let room = json!({ "roomId": self.room, "title": "Show", "streamers": [self.streamer.user_id] });
+    /// Opens a room of this streamer's, live.
+    pub async fn open(&self, room_id: i64, plugins: &[Value]) {
+        let room = json!({ "roomId": room_id, "title": "Show", "streamers": [self.streamer.user_id] });
         self.operator.post("/v1/rooms", &room).await.ok();
-        let plugins = json!({ "plugins": [
-            { "name": "gift" }, { "name": "packet" },
-            { "name": "lottery", "config": { "drainS": 1, "drawDelayS": 1 } },
-            { "name": "voting", "config": { "countingMaxS": 10 } },
-            { "name": "quiz", "config": { "pauseS": 3 } },
-        ] });
-        self.operator.post(&self.path("streams"), &plugins).await.ok();
+        self.operator.post(&format!("/v1/rooms/{room_id}/streams"), &json!({ "plugins": plugins })).await.ok();
+    }
+
+    /// Gives everybody money.
+    pub async fn pay(&self, service: &Visitor) {
         for user in self.viewers.iter().chain([&self.streamer]) {
             let order = format!("start-{}", user.user_id);
             let recharge = json!({
@@ -75,13 +80,22 @@ pub async fn some_time(random: &mut StdRng, max_ms: u64) {
     tokio::time::sleep(Duration::from_millis(random.random_range(0..max_ms))).await;
 }
 
-/// A request that is sent by several at once, as by somebody who clicks twice: all have one answer, apart from which was the first.
+/// A request that is sent twice at once, as by somebody who clicks twice: both say the same of it.
 pub async fn twice(visitor: &Visitor, path: &str, body: &Value, refusals: &[&str]) -> Option<Value> {
     let ask = || visitor.surely(Method::POST, path, body);
     let (one, other) = tokio::join!(ask(), ask());
     let (one, other) = (one.unless(refusals), other.unless(refusals));
     if let (Some(one), Some(other)) = (&one, &other) {
-        assert_eq!(one["balance"], other["balance"], "{path} {body} was answered in two ways: {one} {other}");
+        for field in FIRST_TIME {
+            assert_eq!(one[field], other[field], "{path} {body} was answered in two ways: {one} {other}");
+        }
     }
     one.or(other)
+}
+
+/// What is the same in the answer to a repetition.
+pub fn answer(answer: &Value) -> Value {
+    let mut answer = answer.clone();
+    answer["replayed"] = Value::Null;
+    answer
 }

@@ -7,7 +7,7 @@ use rand::RngExt;
 
 use crate::books::Books;
 use crate::cast::{Cast, some_time};
-use crate::support::{event_id, gift};
+use crate::support::{event_id, gift, gifts};
 use crate::visitor::Visitor;
 
 const PRICE: i64 = 10;
@@ -16,12 +16,13 @@ const FOR: Duration = Duration::from_secs(18);
 /// What each viewer has sent: coins.
 pub struct Played(Vec<(i64, i64)>);
 
-pub async fn play(cast: &Cast) -> Played {
-    Played(join_all(cast.viewers.iter().map(|viewer| send(cast, viewer))).await)
+/// In one of the cast's rooms.
+pub async fn play(cast: &Cast, room: i64) -> Played {
+    Played(join_all(cast.viewers.iter().map(|viewer| send(cast, viewer, room))).await)
 }
 
-async fn send(cast: &Cast, viewer: &Visitor) -> (i64, i64) {
-    let (mut random, path, begun) = (cast.random(viewer.user_id, 1), cast.path("gifts"), Instant::now());
+async fn send(cast: &Cast, viewer: &Visitor, room: i64) -> (i64, i64) {
+    let (mut random, path, begun) = (cast.random(viewer.user_id + room, 1), gifts(room), Instant::now());
     let mut spent = 0;
     while begun.elapsed() < FOR {
         let count = random.random_range(1..4);

@@ -1,4 +1,15 @@
-//! The test: a poll, a red packet and a lottery, each with a crowd over three hosts.
+//! The tests over three hosts. The one of this file: a poll, a red packet and a lottery, each with a crowd.
+
+#[path = "hosts/chat.rs"]
+mod chat;
+#[path = "hosts/killed.rs"]
+mod killed;
+#[path = "hosts/likes.rs"]
+mod likes;
+#[path = "hosts/pk.rs"]
+mod pk;
+#[path = "hosts/quiz.rs"]
+mod quiz;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
@@ -10,6 +21,7 @@ use crate::site::Site;
 use crate::verified;
 use crate::visitor::{Visitor, number, with_id};
 
+const PLUGINS: [&str; 3] = ["lottery", "packet", "voting"];
 const SHARES: usize = 500;
 const AMOUNT: i64 = 100_000;
 const PRIZES: [(&str, i64, i64); 2] = [("first", 20, 1_000), ("second", 200, 100)];
@@ -22,7 +34,8 @@ fn counts() -> [usize; 3] {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crowd_over_three_hosts_is_counted_exactly_and_each_draw_can_be_computed_again() {
     let site = Site::open().await;
-    let crowd = Crowd::open(&site).await;
+    let crowd = Crowd::open(&site, &PLUGINS).await;
+    crowd.begin(&PLUGINS).await;
     let [voters, grabbers, entrants] = counts();
     votes_are_the_recount_and_the_distinct_voters(&crowd, voters).await;
     let grabbed = a_packet_has_five_hundred_shares(&crowd, grabbers).await;

@@ -11,12 +11,13 @@ use serde_json::{Value, json};
 use sqlx::{Connection, SqliteConnection};
 use tokio::sync::watch;
 
+use crate::accounts::{PLATFORM, agree, balance, reconciled};
 use crate::books::Books;
-use crate::cast::{Cast, START, USERS, VIEWERS};
+use crate::cast::Cast;
 use crate::site::Site;
 use crate::support::{Server, only};
-use crate::visitor::{PATIENCE, Visitor, number};
-use crate::{gifts, lottery, packet, poll, quiz};
+use crate::visitor::Visitor;
+use crate::{chat, gifts, likes, lottery, packet, pk, poll, quiz};
 
 const SHOWS: i64 = 2;
 const SHOWS_FULL: i64 = 100;
@@ -27,8 +28,7 @@ const KILLING: Duration = Duration::from_secs(24);
 const KILLS_MIN: usize = 8;
 /// How long a server is up, in milliseconds.
 const UP_MS: std::ops::Range<u64> = 100..2_500;
-const PLUGINS: [&str; 5] = ["gift", "lottery", "packet", "quiz", "voting"];
-const PLATFORM: i64 = -2;
+const PLUGINS: [&str; 8] = ["chat", "gift", "likes", "lottery", "packet", "pk", "quiz", "voting"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_killed_again_and_again_pays_every_pot_and_loses_no_coin() {
@@ -61,45 +61,49 @@ async fn together(site: &Site, rooms: &[i64], random: &mut StdRng, seen: &mut BT
     let (moved, url) = watch::channel(server.url.clone());
     let http = Visitor::http();
     let visitor =
-        |user_id: i64, role: Role| Visitor::new(http.clone(), user_id, server.token(user_id, role), url.clone());
+        |user_id: i64, role: Role| Visitor::new(http.clone(), user_id, server.token(user_id, role), vec![url.clone()]);
     let (operator, service) = (visitor(1, Role::Operator), visitor(2, Role::Service));
-    let cast = |room: &i64| {
-        let first = (room + 1) * USERS;
-        let viewers = (first + 1..=first + VIEWERS).map(|user_id| visitor(user_id, Role::Viewer)).collect();
-        Cast::new(*room, operator.clone(), visitor(first, Role::Streamer), viewers, random.random())
-    };
-    let casts: Vec<Cast> = rooms.iter().map(cast).collect();
+    let casts: Vec<Cast> = rooms.iter().map(|room| Cast::of(*room, random.random(), visitor)).collect();
     let before = balance(&service, PLATFORM).await;
-    join_all(casts.iter().map(|cast| cast.prepare(&service))).await;
+    join_all(casts.iter().map(|cast| prepare(cast, &service))).await;
 
     let killing = kill_again_and_again(site, server, &moved, random);
     let (books, (server, kills)) = tokio::join!(join_all(casts.iter().map(show)), killing);
     reconciled(&operator).await;
     let mut coins = balance(&service, PLATFORM).await - before;
     for (cast, books) in casts.iter().zip(books) {
-        let mut balances = BTreeMap::new();
-        for user in cast.viewers.iter().chain([&cast.streamer]) {
-            balances.insert(user.user_id, balance(&service, user.user_id).await);
-        }
-        if let Err((user_id, fault)) = books.check(cast, &balances) {
-            let records = service.get(&format!("/v1/users/{user_id}/asset-records?assetType=1&limit=100")).await.ok();
-            panic!("viewer {user_id} of room {} {fault}; the books: {records:#}", cast.room);
-        }
+        coins += agree(cast, &books, &service).await;
         for (what, count) in books.seen {
             *seen.entry(what).or_default() += count;
         }
-        coins += balances.values().sum::<i64>() - START * (VIEWERS + 1);
     }
     assert_eq!(coins, 0, "what some have lost others have");
     server.stop();
     kills
 }
 
+/// Opens the rooms, and gives everybody money.
+async fn prepare(cast: &Cast, service: &Visitor) {
+    let plugins: [Value; 8] = [
+        json!({ "name": "gift" }),
+        json!({ "name": "packet" }),
+        json!({ "name": "lottery", "config": { "drainS": 1, "drawDelayS": 1 } }),
+        json!({ "name": "voting", "config": { "countingMaxS": 10 } }),
+        chat::plugin(),
+        likes::plugin(),
+        pk::plugin(),
+        quiz::plugin(),
+    ];
+    cast.open(cast.room, &plugins).await;
+    pk::open_rival(cast).await;
+    cast.pay(service).await;
+}
+
 /// All of a show at the same time; what its viewers must have at the end.
 async fn show(cast: &Cast) -> Books {
     let (giver, other) = (&cast.viewers[0], &cast.viewers[1]);
-    let (gifts, free, paid, whole, rest, tickets, entered, cancelled, quiz) = tokio::join!(
-        gifts::play(cast),
+    let (gifts, free, paid, whole, rest, tickets, entered, cancelled, quiz, pk, chat, likes) = tokio::join!(
+        gifts::play(cast, cast.room),
         poll::play(cast, false),
         poll::play(cast, true),
         packet::play(cast, giver, "random", 101, 5),
@@ -108,6 +112,9 @@ async fn show(cast: &Cast) -> Books {
         lottery::play(cast, lottery::Kind::Gifts),
         lottery::play(cast, lottery::Kind::Cancelled),
         quiz::play(cast),
+        pk::play(cast),
+        chat::play(cast),
+        likes::play(cast),
     );
     let mut books = Books::default();
     gifts::check(&gifts, &mut books);
@@ -121,6 +128,9 @@ async fn show(cast: &Cast) -> Books {
         lottery::check(cast, &lottery, &mut books).await;
     }
     quiz::check(cast, &quiz, &mut books).await;
+    pk::check(cast, &pk, &mut books).await;
+    chat::check(cast, &chat, &mut books).await;
+    likes::check(cast, &likes, &mut books).await;
     books
 }
 
@@ -140,30 +150,6 @@ async fn kill_again_and_again(
         moved.send_replace(server.url.clone());
     }
     (server, kills)
-}
-
-/// Waits until nothing is on its way, and asserts that everything adds up and nothing was set aside.
-async fn reconciled(operator: &Visitor) {
-    let begun = Instant::now();
-    loop {
-        let report = operator.get("/v1/reconciliation").await.ok();
-        assert_eq!(report["differences"], json!([]), "{report}");
-        let letters = operator.get("/v1/dead-letters").await.ok();
-        assert_eq!(letters["deadLetters"], json!([]), "{letters}");
-        if report["accountsBusy"] == 0 && report["eventsOnTheirWay"] == 0 {
-            return;
-        }
-        assert!(begun.elapsed() < PATIENCE, "not everything is settled: {report}");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-}
-
-/// What an account has of gold; 0 if there is none.
-async fn balance(service: &Visitor, user_id: i64) -> i64 {
-    let assets = service.get(&format!("/v1/users/{user_id}/assets")).await;
-    let Some(assets) = assets.unless(&["account-not-found", "not-found"]) else { return 0 };
-    let assets: &Vec<Value> = assets["assets"].as_array().unwrap();
-    assets.iter().find(|asset| asset["assetType"] == 1).map_or(0, |gold| number(&gold["settled"]))
 }
 
 /// Every pot that there ever was has paid everything.

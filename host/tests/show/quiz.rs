@@ -11,13 +11,17 @@ use crate::visitor::{PATIENCE, Visitor, number, with_id};
 
 const POT: i64 = 1_000;
 const PRICE: i64 = 13;
-const QUESTIONS: usize = 2;
+pub const QUESTIONS: usize = 2;
 /// Of every question.
-const RIGHT: u32 = 1;
+pub const RIGHT: u32 = 1;
+
+pub fn plugin() -> Value {
+    json!({ "name": "quiz", "config": { "pauseS": 3 } })
+}
 
 /// A quiz that is over and paid, and what was answered.
 pub struct Played {
-    id: String,
+    pub id: String,
     /// Of each viewer, in their order.
     players: Vec<Player>,
 }
@@ -65,6 +69,7 @@ async fn is_open(viewer: &Visitor, quiz: &str, question: usize) -> bool {
     let begun = Instant::now();
     loop {
         let shown = viewer.get(quiz).await.ok();
+        is_sealed(&shown);
         let at = |part: &str| shown[part]["question"].as_u64().and_then(|index| usize::try_from(index).ok());
         if at("open") == Some(question) {
             return true;
@@ -74,6 +79,15 @@ async fn is_open(viewer: &Visitor, quiz: &str, question: usize) -> bool {
         }
         assert!(begun.elapsed() < PATIENCE, "question {question} is never there: {shown}");
         tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    }
+}
+
+/// Nothing says what is right while a question is open.
+fn is_sealed(quiz: &Value) {
+    let open = &quiz["open"];
+    if let Some(question) = open["question"].as_u64() {
+        assert_eq!((&open["answer"], &open["chosen"]), (&Value::Null, &Value::Null), "{quiz}");
+        assert!(quiz["last"]["question"].as_u64().is_none_or(|last| last < question), "{quiz}");
     }
 }
 

@@ -1,5 +1,7 @@
-//! Somebody who asks until there is an answer, wherever the server is meanwhile.
+//! Somebody who asks until there is an answer, wherever the servers are meanwhile.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use reqwest::Method;
@@ -13,8 +15,10 @@ pub const PATIENCE: Duration = Duration::from_secs(180);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// A server that is killed breaks the connection; this is for one that answers never.
 const ANSWER_WAIT: Duration = Duration::from_secs(60);
-/// Too busy, on its way up or down, or not done in time, so that nobody knows: to be asked again.
-const AGAIN: [u16; 3] = [429, 503, 504];
+/// On its way up or down, or not done in time, so that nobody knows: to be asked again.
+const AGAIN: [u16; 2] = [503, 504];
+/// Too many requests, or too many of a kind: to be asked again, too, unless that is what is looked for.
+const TOO_MANY: u16 = 429;
 
 /// What was answered at last.
 #[derive(Debug)]
@@ -39,21 +43,29 @@ impl Answer {
         let is_expected = slugs.iter().any(|slug| self.body["type"] == json!(format!("/problems/{slug}")));
         if is_expected { None } else { Some(self.ok()) }
     }
+
+    /// That it is this refusal.
+    #[track_caller]
+    pub fn refused(self, slug: &str) {
+        assert_eq!(self.body["type"], json!(format!("/problems/{slug}")), "{}: {}", self.asked, self.body);
+    }
 }
 
-/// A user with a token.
+/// A user with a token, who asks one server after the other: a request that is repeated goes to another one.
 #[derive(Clone)]
 pub struct Visitor {
     pub user_id: i64,
     pub token: String,
     http: reqwest::Client,
-    url: watch::Receiver<String>,
+    urls: Vec<watch::Receiver<String>>,
+    asked: Arc<AtomicUsize>,
 }
 
 impl Visitor {
-    /// Asks where the channel says that the server is.
-    pub fn new(http: reqwest::Client, user_id: i64, token: String, url: watch::Receiver<String>) -> Self {
-        Self { user_id, token, http, url }
+    /// Asks where the channels say that the servers are.
+    pub fn new(http: reqwest::Client, user_id: i64, token: String, urls: Vec<watch::Receiver<String>>) -> Self {
+        let first = usize::try_from(user_id).unwrap();
+        Self { user_id, token, http, urls, asked: Arc::new(AtomicUsize::new(first)) }
     }
 
     /// For many visitors.
@@ -61,17 +73,27 @@ impl Visitor {
         reqwest::Client::builder().timeout(ANSWER_WAIT).pool_idle_timeout(Duration::from_secs(30)).build().unwrap()
     }
 
-    /// Where the server is now.
+    /// Where the server is now that is asked next.
     pub fn url(&self) -> String {
-        self.url.borrow().clone()
+        let turn = self.asked.fetch_add(1, Ordering::Relaxed);
+        self.urls[turn % self.urls.len()].borrow().clone()
     }
 
     /// Asks again until there is an answer that is one.
     pub async fn surely(&self, method: Method, path: &str, body: &Value) -> Answer {
+        self.asking(method, path, body, |status| status != TOO_MANY).await
+    }
+
+    /// Posts; that there are too many is an answer.
+    pub async fn try_post(&self, path: &str, body: &Value) -> Answer {
+        self.asking(Method::POST, path, body, |_| true).await
+    }
+
+    async fn asking(&self, method: Method, path: &str, body: &Value, is_answer: impl Fn(u16) -> bool) -> Answer {
         let begun = Instant::now();
         loop {
             let said = match self.once(method.clone(), path, body).await {
-                Ok(answer) if !AGAIN.contains(&answer.status) => return answer,
+                Ok(answer) if !AGAIN.contains(&answer.status) && is_answer(answer.status) => return answer,
                 Ok(answer) => format!("{} {}", answer.status, answer.body),
                 Err(error) => error.to_string(),
             };
@@ -102,12 +124,17 @@ impl Visitor {
         }
     }
 
-    /// All entries of a listing.
+    /// All entries of a plugin's listing.
     pub async fn pages(&self, path: &str) -> Vec<Value> {
+        self.listing(path, "items").await
+    }
+
+    /// All entries of a listing that are in that field of each page.
+    pub async fn listing(&self, path: &str, field: &str) -> Vec<Value> {
         let (mut all, mut cursor) = (Vec::new(), String::new());
         loop {
             let page = self.get(&format!("{path}{cursor}")).await.ok();
-            all.extend(page["items"].as_array().unwrap().iter().cloned());
+            all.extend(page[field].as_array().unwrap().iter().cloned());
             match page["nextCursor"].as_str() {
                 Some(next) => cursor = format!("?cursor={next}"),
                 None => return all,

@@ -7,8 +7,8 @@ use greenroom_sdk::{Problem, Room, Timer, stored, tell_every};
 use crate::settings::Settings;
 use crate::{top, total};
 
-/// How often a total is written into the table at most.
-const WRITE_PERIOD: Duration = Duration::from_secs(60);
+/// How often a total is written into the table at most: with the quarter that a change may wait for the next period, within a minute.
+const WRITE_PERIOD: Duration = Duration::from_secs(48);
 /// How often top likers are looked for at most: it reads all shards' rankings.
 const TOP_PERIOD: Duration = Duration::from_secs(5);
 

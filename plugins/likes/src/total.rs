@@ -4,13 +4,16 @@ use std::time::Duration;
 
 use greenroom_sdk::db::{self, Value};
 use greenroom_sdk::room::Priority;
-use greenroom_sdk::{Path, Problem, Room, Step, cache, read_json, route, stored};
+use greenroom_sdk::{Now, Path, Problem, Room, Step, Timer, cache, read_json, route, stored, too_soon};
 
+use crate::alarm::Alarm;
 use crate::settings::Settings;
 use crate::{No, room_shard, viewers};
 
 /// What was shown last is kept so long; after that the table knows.
 const SHOWN: Duration = Duration::from_secs(24 * 60 * 60);
+/// How often a total is added up because another was shown meanwhile.
+const TRIES: u32 = 5;
 /// No stream's id is longer.
 const STREAM_ID_LEN_MAX: usize = 64;
 
@@ -20,6 +23,15 @@ const STREAM_ID_LEN_MAX: usize = 64;
 pub(crate) struct Total {
     pub(crate) stream_id: String,
     pub(crate) total: i64,
+}
+
+/// What the room was told last.
+#[derive(Copy, Eq)]
+#[stored]
+struct Shown {
+    total: i64,
+    /// When, in milliseconds since the Unix epoch.
+    at_ms: u64,
 }
 
 /// The counter of a stream, in each shard.
@@ -52,38 +64,47 @@ pub(crate) fn show_stream(room: Room<Settings>, Path(stream_id): Path<String>) -
 /// As it was shown last, or as it was written down.
 fn find(room_id: i64, stream_id: &str) -> Result<Option<i64>, Problem> {
     if let Some(shown) = shown(room_id, stream_id)?.1 {
-        return Ok(Some(shown));
+        return Ok(Some(shown.total));
     }
     let rows = db::query("total", &[Value::Integer(room_id), Value::Text(stream_id.to_owned())])?;
     Ok(rows.first().and_then(|row| if let [Value::Integer(total)] = row.as_slice() { Some(*total) } else { None }))
 }
 
 /// What was shown last: the bytes, and what they say.
-fn shown(room_id: i64, stream_id: &str) -> Result<(Option<Vec<u8>>, Option<i64>), Problem> {
+fn shown(room_id: i64, stream_id: &str) -> Result<(Option<Vec<u8>>, Option<Shown>), Problem> {
     let bytes = cache::get(&room_shard(room_id), &shown_key(stream_id))?;
-    let total = bytes.as_deref().map(read_json).transpose();
-    Ok((bytes.clone(), total.map_err(|e| Problem::failed(format!("a total: {e}")))?))
+    let shown = bytes.as_deref().map(read_json).transpose();
+    let shown = shown.map_err(|e| Problem::failed(format!("a total: {e}")))?;
+    Ok((bytes, shown))
 }
 
 fn sum(room_id: i64, stream_id: &str) -> Result<i64, Problem> {
     Ok(viewers(room_id).sums(&[key(stream_id)])?.first().copied().unwrap_or_default())
 }
 
-/// Adds up, and tells the room.
+/// Adds up, and tells the room. Timers of several periods may fire at once, late changes set one anew, and another total that was added up before
+/// this one may be shown first; so it looks again until it is told, or is to be told when a period has passed.
 pub(crate) fn tell(room: &Room<Settings>, stream_id: String) -> Result<(), Problem> {
-    let total = sum(room.room_id, &stream_id)?;
-    let (seen, shown) = shown(room.room_id, &stream_id)?;
-    if shown.is_some_and(|shown| shown > total) {
-        return Ok(());
-    }
     let key = shown_key(&stream_id);
-    let step = Step::in_shard(room_shard(room.room_id)).expect(key.clone(), seen).put(key, &total, Some(SHOWN))?;
-    // If somebody was faster, they have added up later than this.
-    if step.commit()?.is_ok() {
-        let push = format!("total/{stream_id}/{total}");
-        room.broadcast(&push, "likes.total", &Total { stream_id, total }, Priority::Low)?;
+    for _ in 0..TRIES {
+        let (seen, shown) = shown(room.room_id, &stream_id)?;
+        if let Some(wait) = shown.and_then(|shown| too_soon(shown.at_ms, room.config.push_period())) {
+            return Alarm::Total { stream_id }.ensure_in(room.room_id, wait);
+        }
+        let total = sum(room.room_id, &stream_id)?;
+        if shown.is_some_and(|shown| shown.total > total) {
+            return Ok(());
+        }
+        let step = Step::in_shard(room_shard(room.room_id)).expect(key.clone(), seen);
+        // The same again may be one whose push was lost with a crash; to everybody else it is no other push.
+        let next = Shown { total, at_ms: Now::of_this_call().0 };
+        let next = shown.filter(|shown| shown.total == total).unwrap_or(next);
+        if step.put(key.clone(), &next, Some(SHOWN))?.commit()?.is_ok() {
+            let push = format!("total/{stream_id}/{total}");
+            return room.broadcast(&push, "likes.total", &Total { stream_id, total }, Priority::Low);
+        }
     }
-    Ok(())
+    Err(Problem::overloaded("several periods are told at once; the timer comes again"))
 }
 
 /// Adds up, and writes it into the table. It never becomes less there.

@@ -7,6 +7,9 @@ use greenroom_sdk::{Amount, Document, Id, Path, Problem, Room, Shards, answer, d
 use crate::rules::{Side, TieRule};
 use crate::{No, Settings};
 
+/// A battle begins so long after it is accepted, and goes on so long after a tie is found. By then it is written down, so no host that comes
+/// to a gift of the battle takes it for one of before; clocks of hosts may differ by as much.
+pub(crate) const LEAD: Duration = Duration::from_secs(1);
 /// How long the keys of a battle are kept: longer than it may go on.
 pub(crate) const KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
@@ -33,12 +36,22 @@ pub(crate) struct Battle {
     /// Moved by overtime.
     pub(crate) ends_at_ms: Option<u64>,
     pub(crate) overtimes: u32,
+    #[serde(default)]
+    pub(crate) breaks: Vec<Break>,
     /// None for a draw, and until it has ended.
     pub(crate) winner: Option<Side>,
     pub(crate) tie: TieRule,
     pub(crate) asset_type: u32,
     pub(crate) drain_s: u32,
     pub(crate) score_every_ms: u32,
+}
+
+/// The time between an end and its overtime. Gifts that are sent in it count nothing.
+#[derive(Copy, Eq)]
+#[stored]
+pub(crate) struct Break {
+    pub(crate) from_ms: u64,
+    pub(crate) to_ms: u64,
 }
 
 /// A side.
@@ -65,10 +78,13 @@ pub(crate) struct View {
     pub(crate) challenger: Contestant,
     pub(crate) challenged: Contestant,
     pub(crate) accept_until_ms: u64,
+    /// A moment after it was accepted.
     pub(crate) started_at_ms: Option<u64>,
     pub(crate) ends_at_ms: Option<u64>,
     /// How often the time was extended because of a tie.
     pub(crate) overtimes: u32,
+    /// The times between the start and the end in which gifts count nothing: before each overtime.
+    pub(crate) breaks: Vec<Break>,
     pub(crate) winner: Option<Side>,
 }
 
@@ -80,7 +96,37 @@ impl Battle {
     /// Whether a gift that the host accepted at that time counts.
     pub(crate) fn is_live_at(&self, ms: u64) -> bool {
         let time = self.started_at_ms.zip(self.ends_at_ms);
-        self.status == Status::Live && time.is_some_and(|(from, to)| (from..to).contains(&ms))
+        let is_break = self.breaks.iter().any(|between| (between.from_ms..between.to_ms).contains(&ms));
+        self.status == Status::Live && !is_break && time.is_some_and(|(from, to)| (from..to).contains(&ms))
+    }
+
+    /// Begins it, in a moment. False if it has begun before.
+    pub(crate) fn begin(&mut self, now_ms: u64) -> bool {
+        if self.status != Status::Invited {
+            return false;
+        }
+        let starts_at_ms = now_ms.saturating_add(millis(LEAD));
+        self.status = Status::Live;
+        self.started_at_ms = Some(starts_at_ms);
+        self.ends_at_ms = Some(starts_at_ms.saturating_add(u64::from(self.duration_s) * 1_000));
+        true
+    }
+
+    /// Goes on for so many seconds after so many overtimes, in a moment. False if it does already, or has ended.
+    pub(crate) fn go_on(&mut self, overtimes: u32, seconds: u32, now_ms: u64) -> bool {
+        let Some(from_ms) = self.ends_at_ms.filter(|_| self.status == Status::Live && self.overtimes == overtimes)
+        else {
+            return false;
+        };
+        let to_ms = now_ms.saturating_add(millis(LEAD));
+        self.breaks.push(Break { from_ms, to_ms });
+        self.overtimes += 1;
+        self.ends_at_ms = Some(to_ms.saturating_add(u64::from(seconds) * 1_000));
+        true
+    }
+
+    pub(crate) fn score_period(&self) -> Duration {
+        Duration::from_millis(self.score_every_ms.into())
     }
 
     pub(crate) fn rooms(&self) -> [i64; 2] {
@@ -108,6 +154,7 @@ impl Battle {
             started_at_ms: self.started_at_ms,
             ends_at_ms: self.ends_at_ms,
             overtimes: self.overtimes,
+            breaks: self.breaks.clone(),
             winner: self.winner,
         }
     }
@@ -127,6 +174,10 @@ impl Battle {
         }
         Ok(())
     }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The counter of a room's score, in each shard of the battle.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use greenroom_sdk::{Now, Problem, Room, Timer, room::Priority};
 
-use crate::battle::{self, Battle, KEPT, Status, change};
+use crate::battle::{self, Battle, KEPT, LEAD, Status, change};
 use crate::rules::{Side, Verdict, verdict};
 use crate::{Alarm, Settings};
 
@@ -20,7 +20,7 @@ pub(crate) fn end(battle_id: &str) -> Result<(), Problem> {
     if found.status == Status::Live
         && let Verdict::Overtime(seconds) = verdict(found.scores()?, found.tie, found.overtimes)
     {
-        return overtime(&found, seconds, now_ms);
+        return overtime(&found, seconds);
     }
     // From here on no gift counts, so the sums are final.
     found.shards().close(KEPT)?;
@@ -50,18 +50,10 @@ fn ended(battle: &mut Battle, scores: [greenroom_sdk::Amount; 2], winner: Option
     true
 }
 
-fn overtime(found: &Battle, seconds: u32, now_ms: u64) -> Result<(), Problem> {
+fn overtime(found: &Battle, seconds: u32) -> Result<(), Problem> {
     let battle_id = found.battle_id.as_str();
-    let length_ms = u64::from(seconds) * 1_000;
-    set(found, Duration::from_millis(length_ms + u64::from(found.drain_s) * 1_000))?;
-    let changed = change(battle_id, |battle| {
-        let is_next = battle.status == Status::Live && battle.overtimes == found.overtimes;
-        if is_next {
-            battle.overtimes += 1;
-            battle.ends_at_ms = Some(now_ms.saturating_add(length_ms));
-        }
-        is_next
-    })?;
+    set(found, LEAD + Duration::from_secs(u64::from(seconds) + u64::from(found.drain_s)))?;
+    let changed = change(battle_id, |battle| battle.go_on(found.overtimes, seconds, Now::of_this_call().0))?;
     let Some(battle) = changed else { return Ok(()) };
     let view = battle.view(battle.scores()?);
     battle.broadcast(&format!("{battle_id}/overtime/{}", battle.overtimes), "pk.overtime", &view, Priority::High)

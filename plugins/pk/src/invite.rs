@@ -6,7 +6,7 @@ use greenroom_sdk::{
     Amount, Body, Caller, EventId, Id, Now, Once, Path, Problem, Room, request, room::Priority, route, stored,
 };
 
-use crate::battle::{self, Battle, Contestant, Status, View, change, claim, document, keep};
+use crate::battle::{self, Battle, Contestant, LEAD, Status, View, change, claim, document, keep};
 use crate::{No, Settings, end};
 
 #[request]
@@ -51,6 +51,7 @@ pub(crate) fn challenge(
         started_at_ms: None,
         ends_at_ms: None,
         overtimes: 0,
+        breaks: Vec::new(),
         winner: None,
         tie: room.config.tie,
         asset_type: room.config.asset_type,
@@ -72,7 +73,7 @@ pub(crate) fn challenge(
     Ok(made)
 }
 
-/// Accepts a challenge: the battle begins in both rooms. May be repeated.
+/// Accepts a challenge: the battle begins in both rooms, in a moment. May be repeated.
 #[route(POST "pks/{battleId}/accept", roles(streamer, operator), live)]
 pub(crate) fn accept(Now(now_ms): Now, room: Room<Settings>, Path(battle_id): Path<String>) -> Result<View, Problem> {
     let found = battle::find(&battle_id)?.ok_or_else(|| No::NotFound { battle_id: battle_id.clone() })?;
@@ -82,19 +83,11 @@ pub(crate) fn accept(Now(now_ms): Now, room: Room<Settings>, Path(battle_id): Pa
     if found.status == Status::Invited {
         may_begin(&found, now_ms)?;
     }
-    let ends_at_ms = now_ms.saturating_add(u64::from(found.duration_s) * 1_000);
     // Should this call end half-way, the timer still comes.
     let until_end = Duration::from_secs(u64::from(found.duration_s) + u64::from(found.drain_s));
-    end::ensure(&found, until_end)?;
-    let changed = change(&battle_id, |battle| {
-        let is_new = battle.status == Status::Invited;
-        if is_new {
-            battle.status = Status::Live;
-            battle.started_at_ms = Some(now_ms);
-            battle.ends_at_ms = Some(ends_at_ms);
-        }
-        is_new
-    })?;
+    end::ensure(&found, LEAD + until_end)?;
+    // The call may have waited since it came.
+    let changed = change(&battle_id, |battle| battle.begin(Now::of_this_call().0))?;
     let battle = changed.ok_or_else(|| No::NotFound { battle_id: battle_id.clone() })?;
     if battle.status == Status::Live {
         still_claimed(&battle)?;

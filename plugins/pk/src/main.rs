@@ -63,9 +63,9 @@ enum Alarm {
     End { battle_id: String },
 }
 
-fn ring(_: Room<Settings>, alarm: Alarm) -> Result<(), Problem> {
+fn ring(room: Room<Settings>, alarm: Alarm) -> Result<(), Problem> {
     match alarm {
-        Alarm::Score { battle_id } => score::tell(&battle_id),
+        Alarm::Score { battle_id } => score::tell(&room, &battle_id),
         Alarm::End { battle_id } => end::end(&battle_id),
     }
 }

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::time::Duration;
 
-use greenroom_sdk::{Message, Problem, Stopped, Verdict, logging, room::Priority, tell_every};
+use greenroom_sdk::{
+    Document, Message, Now, Problem, Room, Stopped, Timer, Verdict, logging, room::Priority, stored, tell_every,
+    too_soon,
+};
 
-use crate::Alarm;
 use crate::battle::{self, Battle, key, of_room};
+use crate::{Alarm, Settings};
 
 const RETRY_MS: u32 = 500;
 
@@ -41,19 +43,37 @@ fn counted(message: &Message, battles: &mut BTreeMap<i64, Option<Battle>>) -> Re
         // Check 0 is the end, check 1 this gift, which was counted before.
         Err(Stopped::Check(0)) => Ok(()),
         Ok(_) | Err(_) => {
-            let period = Duration::from_millis(battle.score_every_ms.into());
-            tell_every(period, room_id, &Alarm::Score { battle_id: battle.battle_id.clone() })
+            tell_every(battle.score_period(), room_id, &Alarm::Score { battle_id: battle.battle_id.clone() })
         }
     }
 }
 
-/// Shows both rooms the score.
-pub(crate) fn tell(battle_id: &str) -> Result<(), Problem> {
+/// When both rooms were shown the score last.
+#[derive(Copy, Eq)]
+#[stored]
+struct Told {
+    at_ms: u64,
+}
+
+/// Shows both rooms the score, unless they were shown one less than a period ago: either room has a timer. Then this one's comes again.
+pub(crate) fn tell(room: &Room<Settings>, battle_id: &str) -> Result<(), Problem> {
     let Some(battle) = battle::find(battle_id)?.filter(|battle| battle.status == battle::Status::Live) else {
         return Ok(());
     };
+    let mut wait = None;
+    told(battle_id).edit(|told| {
+        wait = told.and_then(|told| too_soon(told.at_ms, battle.score_period()));
+        Ok(wait.is_none().then(|| Told { at_ms: Now::of_this_call().0 }))
+    })?;
+    if let Some(wait) = wait {
+        return Alarm::Score { battle_id: battle_id.into() }.ensure_in(room.room_id, wait);
+    }
     let scores = battle.scores()?;
-    // The same score is shown once, though both rooms have a timer.
+    // The same score is shown once, also if a crash has told of it before.
     let [a, b] = scores;
     battle.broadcast(&format!("{battle_id}/score/{a}/{b}"), "pk.score", &battle.view(scores), Priority::Low)
+}
+
+fn told(battle_id: &str) -> Document<Told> {
+    Document::new(format!("battle/{battle_id}"), "told", battle::KEPT)
 }

@@ -2,11 +2,15 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test")]
 
+use std::cell::RefCell;
 use std::time::Duration;
 
 use futures::future::join_all;
 use greenroom_testkit::{House, Role, Room, event_id};
 use serde_json::{Value, json};
+
+/// From the acceptance of a battle to its beginning, and from a tie to its overtime.
+const LEAD: Duration = Duration::from_secs(1);
 
 fn plugins(config: &Value) -> Value {
     json!([{ "name": "pk", "config": config }, { "name": "gift" }])
@@ -19,7 +23,7 @@ async fn gift(room: &Room<'_>) -> (Value, i64) {
     (gift["giftId"].clone(), gift["price"].as_str().unwrap().parse().unwrap())
 }
 
-/// A battle that has begun.
+/// A battle that begins in a moment.
 async fn begun(one: &Room<'_>, other: &Room<'_>, duration_s: u32) -> String {
     let ask = json!({ "eventId": event_id(), "opponentRoomId": other.room_id.to_string(), "durationS": duration_s });
     let made = one.streamer().post("pks", ask.clone()).await.ok();
@@ -66,6 +70,7 @@ async fn the_gifts_of_both_rooms_decide_and_both_rooms_see_it() {
         assert_eq!(seen.next("pk.invited").await["battleId"], json!(battle_id));
         assert_eq!(seen.next("pk.started").await["battleId"], json!(battle_id));
     }
+    house.clock.advance(LEAD);
     join_all((1_001..1_006).map(|user_id| send(&one, user_id, &gift_id, 2))).await;
     join_all((1_006..1_011).map(|user_id| send(&other, user_id, &gift_id, 3))).await;
     scored(&one, &battle_id, 10 * price, 15 * price).await;
@@ -98,12 +103,56 @@ async fn a_tie_goes_on_and_then_nobody_has_won() {
     let (one, other) = (house.room(plugins(&overtime)).await, house.room(plugins(&json!({}))).await);
     let mut seen = other.viewer(1).watch().await;
     let battle_id = begun(&one, &other, 10).await;
-    house.clock.advance(Duration::from_secs(13));
+    house.clock.advance(LEAD + Duration::from_secs(13));
     assert_eq!(seen.next("pk.overtime").await["overtimes"], 1);
-    house.clock.advance(Duration::from_secs(33));
+    house.clock.advance(LEAD + Duration::from_secs(33));
     let ended = seen.next("pk.ended").await;
     assert_eq!((&ended["winner"], &ended["battleId"]), (&json!(null), &json!(battle_id)));
     house.close().await;
+}
+
+#[tokio::test]
+async fn a_gift_counts_if_it_was_sent_in_the_time_that_the_battle_says() {
+    let house = House::open(&["pk", "gift"]).await;
+    let overtime = json!({ "tie": { "kind": "overtime", "seconds": 30, "times": 1 } });
+    let (one, other) = (house.room(plugins(&overtime)).await, house.room(plugins(&json!({}))).await);
+    house.give(1_001, 100_000).await;
+    let (gift_id, price) = gift(&one).await;
+    let (mut seen, sent) = (other.viewer(1).watch().await, RefCell::new(Vec::new()));
+    // As many in both rooms, and settled, so that whoever counts has come to them as well, most likely, before time goes on.
+    let both = async || {
+        sent.borrow_mut().push(house.clock.now_ms());
+        send(&one, 1_001, &gift_id, 1).await;
+        send(&other, 1_001, &gift_id, 1).await;
+        house.settled(1_001).await;
+    };
+    both().await;
+    let battle_id = begun(&one, &other, 10).await;
+    both().await;
+    house.clock.advance(LEAD);
+    both().await;
+    let counts = |battle: &Value| sent.borrow().iter().filter(|at_ms| is_in_time(battle, **at_ms)).count() as i64;
+    let begun = counts(&one.viewer(1).get("pk").await.ok());
+    scored(&one, &battle_id, begun * price, begun * price).await;
+    house.clock.advance(Duration::from_secs(10));
+    both().await;
+    house.clock.advance(Duration::from_secs(3));
+    assert_eq!(seen.next("pk.overtime").await["overtimes"], 1);
+    both().await;
+    house.clock.advance(LEAD);
+    both().await;
+    house.clock.advance(Duration::from_secs(33));
+    let battle = seen.next("pk.ended").await;
+    assert_eq!((begun, counts(&battle)), (1, 2), "once before the end and once in overtime: {battle}");
+    scored(&one, &battle_id, 2 * price, 2 * price).await;
+    house.close().await;
+}
+
+fn is_in_time(battle: &Value, at_ms: u64) -> bool {
+    let time = |from: &Value, to: &Value| (from.as_u64().unwrap()..to.as_u64().unwrap()).contains(&at_ms);
+    let is_break = |between: &Value| time(&between["fromMs"], &between["toMs"]);
+    time(&battle["startedAtMs"], &battle["endsAtMs"])
+        && !battle["breaks"].as_array().into_iter().flatten().any(is_break)
 }
 
 #[tokio::test]
@@ -125,7 +174,7 @@ async fn a_room_is_in_one_battle_and_only_who_is_invited_accepts_in_time() {
     let _ = other.streamer().post("pks/0123/accept", json!(null)).await.refused(404, "battle-not-found");
     let battle_id = begun(&one, &other, 60).await;
     let _ = third.streamer().post(&accept_third, json!(null)).await.refused(409, "room-busy");
-    house.clock.advance(Duration::from_secs(64));
+    house.clock.advance(LEAD + Duration::from_secs(63));
     let mut patience = 1_000;
     while one.viewer(1).get(&format!("pks/{battle_id}")).await.ok()["status"] != "ended" {
         patience -= 1;
@@ -158,7 +207,7 @@ async fn a_battle_ends_though_one_of_its_rooms_has_no_pk_any_more() {
     let streams = format!("/v1/rooms/{}/streams", other.room_id);
     other.operator().delete(&format!("{streams}/current")).await.ok();
     other.operator().post(&streams, json!({ "plugins": [] })).await.ok();
-    house.clock.advance(Duration::from_secs(64));
+    house.clock.advance(LEAD + Duration::from_secs(63));
     assert_eq!(ended(&one, &battle_id).await["status"], "ended");
     begun(&third, &one, 10).await;
     house.close().await;
@@ -194,7 +243,7 @@ async fn of_challenges_that_are_accepted_at_once_a_room_is_in_one() {
         if let Some(battle_id) = live.first() {
             assert_eq!(one.viewer(1).get("pk").await.ok()["battleId"], json!(battle_id));
         }
-        house.clock.advance(Duration::from_secs(3_604));
+        house.clock.advance(LEAD + Duration::from_secs(3_603));
         for battle_id in &live {
             assert_eq!(ended(&one, battle_id).await["status"], "ended");
         }

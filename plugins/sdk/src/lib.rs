@@ -89,7 +89,7 @@ pub use routing::{Body, Now, Path, Query, Room};
 pub use schema::positive_amount;
 pub use shards::Shards;
 pub use step::{Made, Once, Step, Stopped};
-pub use tally::tell_every;
+pub use tally::{tell_every, too_soon};
 pub use timers::Timer;
 #[doc(hidden)]
 pub use timers::fired;

@@ -2,8 +2,10 @@
 //!
 //! Time is divided into periods. A change sets a timer for the end of the period in which it was made; all changes of a period set the same
 //! one. When it fires, the plugin adds up and pushes once. The timer is durable and one host fires it, so this holds over all hosts and
-//! crashes. An instance that has set a period's timer does not ask the host again, but for the last eighth of the period: clocks of hosts
-//! may differ by so much without a change being left out.
+//! crashes. An instance that has set a period's timer does not ask the host again.
+//!
+//! A change in the last quarter of a period is told with those of the next one. Clocks of hosts may differ by so much without a change being left
+//! out, and setting a timer may take so long before it is set once more after it has fired, and the room told twice.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -20,8 +22,8 @@ thread_local! {
     static SET: RefCell<BTreeMap<(i64, String), u64>> = const { RefCell::new(BTreeMap::new()) };
 }
 
-/// Says that what `alarm` tells of has changed in a room: it fires there at the end of the period (1 ms or more). Call it after the change
-/// is committed, from any call: a consumer's names the room of its message.
+/// Says that what `alarm` tells of has changed in a room: it fires there at the end of the period (1 ms or more), or of the next one. Call it
+/// after the change is committed, from any call: a consumer's names the room of its message.
 ///
 /// # Errors
 /// As the host has them; the change stands, and is told with the next one.
@@ -30,7 +32,7 @@ pub fn tell_every(period: Duration, room_id: i64, alarm: &impl Timer) -> Result<
     let (key, Now(now_ms)) = (alarm.key(), Now::of_this_call());
     let turn = Turn::at(now_ms, millis(period).max(1));
     let place = (room_id, key);
-    if turn.is_sure && SET.with_borrow(|set| set.get(&place) == Some(&turn.number)) {
+    if SET.with_borrow(|set| set.get(&place) == Some(&turn.number)) {
         return Ok(());
     }
     timer::ensure_in(room_id, &format!("{}/{}", place.1, turn.number), turn.left_ms, &alarm.payload()?)?;
@@ -43,19 +45,26 @@ pub fn tell_every(period: Duration, room_id: i64, alarm: &impl Timer) -> Result<
     Ok(())
 }
 
-/// A moment within its period.
+/// How long to wait until a period has passed since something was told last, in milliseconds since the Unix epoch; none if it has. For a plugin
+/// that notes when it told: timers of several rooms may tell of one thing, and a host that is slow may set one once more. Clocks of hosts may differ.
+#[must_use]
+pub fn too_soon(told_ms: u64, period: Duration) -> Option<Duration> {
+    let passed = Duration::from_millis(Now::of_this_call().0.saturating_sub(told_ms));
+    period.checked_sub(passed).filter(|wait| !wait.is_zero())
+}
+
+/// The period with which a change is told.
 #[derive(Debug, PartialEq, Eq)]
 struct Turn {
     number: u64,
+    /// Until its end.
     left_ms: u64,
-    /// A timer for the end of this period has surely not fired yet.
-    is_sure: bool,
 }
 
 impl Turn {
     fn at(now_ms: u64, period_ms: u64) -> Self {
-        let left_ms = period_ms - now_ms % period_ms;
-        Self { number: now_ms / period_ms, left_ms, is_sure: left_ms > period_ms / 8 }
+        let number = (now_ms + period_ms / 4) / period_ms;
+        Self { number, left_ms: (number + 1) * period_ms - now_ms }
     }
 }
 
@@ -64,13 +73,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_change_is_told_at_the_end_of_its_period_and_never_before_it_was_made() {
-        assert_eq!(Turn::at(1_000, 500), Turn { number: 2, left_ms: 500, is_sure: true });
-        assert_eq!(Turn::at(1_499, 500), Turn { number: 2, left_ms: 1, is_sure: false });
+    fn a_change_is_told_at_the_end_of_its_period_or_of_the_next_if_that_is_too_near() {
+        assert_eq!(Turn::at(1_000, 500), Turn { number: 2, left_ms: 500 });
+        assert_eq!(Turn::at(1_374, 500), Turn { number: 2, left_ms: 126 });
+        assert_eq!(Turn::at(1_375, 500), Turn { number: 3, left_ms: 625 });
         for now_ms in 0..3_000 {
             let turn = Turn::at(now_ms, 500);
-            assert!((1..=500).contains(&turn.left_ms));
+            assert!((126..=625).contains(&turn.left_ms));
             assert_eq!(now_ms + turn.left_ms, (turn.number + 1) * 500);
         }
+        assert_eq!(Turn::at(7, 1), Turn { number: 7, left_ms: 1 });
     }
 }
