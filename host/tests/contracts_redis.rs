@@ -28,6 +28,8 @@ mod redis_backend;
 mod redis_bus;
 #[path = "contracts/redis_faults.rs"]
 mod redis_faults;
+#[path = "contracts/redis_lifetimes.rs"]
+mod redis_lifetimes;
 #[path = "contracts/redis_model.rs"]
 mod redis_model;
 #[path = "contracts/redis_newer.rs"]

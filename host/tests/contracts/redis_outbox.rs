@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::StreamExt;
 use greenroom::adapters::redis::{Durability, Settings};
 use greenroom::domain::Amount;
 use greenroom::ports::cache::{Cache, Commit, CommitResult, Epoch, Error, HoldResult, Position, Remembered};
@@ -10,7 +11,8 @@ use greenroom::ports::outbox::{EntryId, Outbox};
 
 use crate::fixture::*;
 use crate::key_space::commit_of;
-use crate::redis_backend::{Backend, RELAY_TTL, begin, cluster, join, page_of, remove, single};
+use crate::redis_backend::{Backend, RELAY_TTL, begin, cluster, join, page_of, remove, single, single_url};
+use crate::redis_faults::administrator;
 
 const NO_WAIT: Duration = Duration::ZERO;
 
@@ -74,6 +76,28 @@ async fn a_relay_that_waits_is_woken_by_a_hold_of_any_process() {
         assert_eq!(page.entries.len(), 1);
         taken = page.last;
     }
+}
+
+#[tokio::test]
+async fn what_is_appended_to_a_bucket_is_told_of_where_another_process_relays_it() {
+    let backend = open().await;
+    let other = join(&backend.settings).await;
+    let mut heard = redis::Client::open(single_url()).unwrap().get_async_pubsub().await.unwrap();
+    let channel = format!("{}:appended", backend.settings.prefix);
+    heard.subscribe(&channel).await.unwrap();
+    let lease = backend.outbox.lease(0, RELAY_TTL).await.unwrap().unwrap();
+    page_of(&backend.outbox, lease, 1).await;
+    for cache in [&backend.cache, &other.cache] {
+        let payer = funded(&**cache, 1).await;
+        held(&**cache, hold_of(payer, "a", 1)).await;
+    }
+    let mut heard = heard.into_on_message();
+    let word = heard.next().await.unwrap().get_payload_bytes().to_vec();
+    assert_eq!(postcard::from_bytes::<Vec<u32>>(&word).unwrap(), [0]);
+    let mut administrator = administrator(&single_url()).await;
+    redis::cmd("PUBLISH").arg(&channel).arg("the end").exec_async(&mut administrator).await.unwrap();
+    let last = heard.next().await.unwrap();
+    assert_eq!(last.get_payload_bytes(), b"the end", "the relay's own process tells nobody else");
 }
 
 #[tokio::test]
