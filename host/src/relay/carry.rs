@@ -1,7 +1,8 @@
 //! Carrying one bucket: read, publish, and remove with the next read.
 //!
 //! It always reads from the log's first entry: everything before was removed. So an entry that comes back because the bucket went back
-//! in time is published again rather than passed over.
+//! in time is published again rather than passed over, unless a removal comes first that it is part of: then the queue has it already, and
+//! the lease, the history and the last entry tell that the bucket went back.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

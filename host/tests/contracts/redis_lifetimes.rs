@@ -1,6 +1,6 @@
 //! How long the server keeps a plugin's key: an hour longer than the step says, which is not said anew with every step.
 
-use greenroom::ports::cache::{Cache, Commit, Write};
+use greenroom::ports::cache::{Cache, Commit, CommitResult, Write};
 use redis::aio::MultiplexedConnection;
 
 use crate::fixture::{NOW_MS, new_shard};
@@ -57,4 +57,39 @@ async fn a_lifetime_is_said_anew_before_half_of_the_hour_is_over_and_not_with_ev
     assert!(left.iter().all(two_hours), "half of the hour is over: {left:?}");
     let score = backend.cache.rank(&shard, "ranking", "m", began_ms).await.unwrap().unwrap().score;
     assert_eq!(score, 3);
+}
+
+#[tokio::test]
+async fn a_ranking_whose_only_member_moves_keeps_the_lifetime_of_its_order() {
+    let backend = open_single().await;
+    let client = redis::Client::open(single_url()).unwrap();
+    let mut link = client.get_multiplexed_async_connection().await.unwrap();
+    let shard = new_shard("p");
+    // The second score has so many digits that its place has another name.
+    for delta in [1, 1_000_000_000_000_000] {
+        let write = Write::RankAdd { key: "ranking".into(), member: "m".into(), delta, ttl_ms: Some(MINUTE_MS) };
+        backend.cache.commit(commit_of(&shard, vec![write])).await.unwrap();
+    }
+    let keys: Vec<String> = redis::cmd("KEYS").arg(format!("*{}*", shard.name)).query_async(&mut link).await.unwrap();
+    let left = lifetimes(&mut link, &keys).await;
+    assert!(left.len() == 3 && left.iter().all(|left| *left > 0), "{keys:?}: {left:?}");
+}
+
+#[tokio::test]
+async fn very_many_members_of_one_key_change_in_one_step_and_are_counted_exactly() {
+    // As many as a plugin may write in one step.
+    const MEMBERS: usize = 10_000;
+    let backend = open_single().await;
+    let shard = new_shard("p");
+    let enter = |number: usize| Write::RankEnter {
+        key: "entrants".into(),
+        member: format!("m{number}").into(),
+        max: Some(10_000),
+        ttl_ms: None,
+    };
+    let step = commit_of(&shard, (0..MEMBERS).map(enter).collect());
+    let CommitResult::Applied(numbers, _) = backend.cache.commit(step).await.unwrap() else { panic!("not applied") };
+    assert!(numbers.iter().enumerate().all(|(before, number)| *number == before as i64 + 1));
+    let again = commit_of(&shard, vec![enter(MEMBERS - 1), enter(MEMBERS)]);
+    assert!(matches!(backend.cache.commit(again).await.unwrap(), CommitResult::LimitReached(..)));
 }

@@ -7,8 +7,8 @@ use greenroom_sdk::{Amount, Document, Id, Path, Problem, Room, Shards, answer, d
 use crate::rules::{Side, TieRule};
 use crate::{No, Settings};
 
-/// A battle begins so long after it is accepted, and goes on so long after a tie is found. By then it is written down, so no host that comes
-/// to a gift of the battle takes it for one of before; clocks of hosts may differ by as much.
+/// A battle begins so long after it is accepted, and goes on so long after a tie is found. By then it is written down, unless the cache is
+/// slower than that, so no host that comes to a gift of the battle takes it for one of before. What clocks of hosts differ by comes off it.
 pub(crate) const LEAD: Duration = Duration::from_secs(1);
 /// How long the keys of a battle are kept: longer than it may go on.
 pub(crate) const KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);

@@ -39,14 +39,15 @@ impl Appended {
         }
     }
 
-    /// Waits until another process must be told.
-    pub(super) async fn some_elsewhere(&self) {
-        self.some.notified().await;
-    }
-
-    /// What others must be told; empty if there is nothing.
-    pub(super) fn take(&self) -> Vec<u32> {
-        std::mem::take(&mut *self.elsewhere.lock()).into_iter().collect()
+    /// Waits until other processes must be told, and gives what.
+    pub(super) async fn some_elsewhere(&self) -> Vec<u32> {
+        loop {
+            self.some.notified().await;
+            let buckets = std::mem::take(&mut *self.elsewhere.lock());
+            if !buckets.is_empty() {
+                return buckets.into_iter().collect();
+            }
+        }
     }
 
     /// Another process, or this one, has appended to these.

@@ -10,7 +10,8 @@ use super::reply::{Reply, parse, text};
 use super::scripts::{Call, KEYS, RANK, TOP};
 use crate::ports::cache::{Error, Ranked, Shard};
 
-/// How much longer the server keeps what has expired, so that no difference of clocks makes it forget too early.
+/// How much longer the server keeps what has expired, so that no difference of clocks makes it forget too early. Half of it may have passed
+/// before a step says it anew: see `SAID_EVERY_MS` of the scripts.
 const KEPT_MS: u64 = 3_600_000;
 /// Characters with which a place begins whose score is too long for a double to hold exactly: 16 digits or more, the sign counted.
 const PLACE_LEN: usize = 20;

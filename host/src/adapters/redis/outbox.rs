@@ -108,7 +108,10 @@ impl Outbox for RedisOutbox {
         max: usize,
         wait: Duration,
     ) -> Result<Option<Page>, Unavailable> {
-        self.steps.read(lease.bucket);
+        // Who reads no entry is about to go.
+        if max > 0 {
+            self.steps.read(lease.bucket);
+        }
         let deadline = Instant::now() + wait;
         let (mut taken, mut pause) = (taken, LOOK_MIN);
         loop {

@@ -9,6 +9,7 @@
 //! publishing here waits, and at sixteen times as much the messages of others are dropped and counted.
 
 mod sender;
+mod words;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -147,14 +148,10 @@ impl RedisPushBus {
             Link::Single(_) => Vec::new(),
             Link::Cluster(link) => vec![tokio::spawn(stay_subscribed(link.clone(), Arc::clone(&inbox), names))],
         };
+        let (call_timeout, channel) = (settings.call_timeout, appended_name(&settings.prefix));
+        tasks.push(tokio::spawn(words::tell(link.clone(), channel, call_timeout, Arc::clone(appended))));
         let (line, waiting) = sender::line();
-        let sender = Sender {
-            link,
-            guard: Arc::clone(guard),
-            prefix: settings.prefix.clone(),
-            call_timeout: settings.call_timeout,
-            appended: Arc::clone(appended),
-        };
+        let sender = Sender { link, guard: Arc::clone(guard), prefix: settings.prefix.clone(), call_timeout };
         tasks.push(tokio::spawn(sender.run(waiting)));
         Ok(Self {
             line,

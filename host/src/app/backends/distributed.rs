@@ -26,8 +26,9 @@ const REPLICAS_WAIT: Duration = Duration::from_secs(1);
 /// The durability whose answers wait for the books.
 const SETTLED: &str = "settled";
 
-/// While one batch waits for PostgreSQL's disk, others are prepared or released. Where nobody waits for the books, gathering costs nobody
-/// anything: at 3,000 gifts a second a batch then has some hundreds rather than some tens.
+/// While one batch waits for PostgreSQL's disk, others are prepared or released. Where nobody waits for the books, longer gathering is worth
+/// its price: at 3,000 gifts a second a batch has some hundreds rather than some tens, and rankings, scores of battles and entries by
+/// gifts lag by as much.
 pub const SETTLE_PACE: Pace = Pace { lanes: 4, gather: Duration::from_millis(150) };
 
 /// What has to be asked and closed.

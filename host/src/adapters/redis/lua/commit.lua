@@ -62,9 +62,9 @@ function writes.rank_enter(slot, _, name, max, expires, ttl)
   if slot.kind and slot.kind ~= 'r' then return nil, 'kind' end
   local number = slot.kind and member(slot, name)
   if number then return number end
-  local count = slot.kind and members_of(slot) or 0
-  if max ~= '' and count >= tonumber(max) then return nil, 'limit' end
-  number = tostring(count + 1)
+  local entered = slot.kind and members_of(slot) or 0
+  if max ~= '' and entered >= tonumber(max) then return nil, 'limit' end
+  number = tostring(entered + 1)
   change_member(slot, 'r', name, number, expires, ttl)
   return number
 end

@@ -25,7 +25,7 @@ local function open(space, name, wanted)
   if slot then return slot end
   local key = space.base .. #name .. ':' .. name
   local found = redis.call('HMGET', key, 't', 'e', 'v', unpack(wanted or {}))
-  slot = { key = key, name = name, was = found[1], members = {}, before = {} }
+  slot = { key = key, name = name, was = found[1], members = {}, before = {}, gained = 0 }
   if found[1] and is_live(found[2], space.now) then
     slot.kind, slot.expires, slot.value, slot.intact = found[1], found[2], found[3], true
     slot.kept_until = found[2]
@@ -42,7 +42,7 @@ end
 -- Makes it another value from the ground up; of no kind: gone.
 local function replace(slot, kind, value, expires, ttl)
   slot.kind, slot.value, slot.expires, slot.ttl = kind, value, expires, ttl
-  slot.intact, slot.members, slot.before, slot.dirty = false, {}, {}, true
+  slot.intact, slot.members, slot.before, slot.len, slot.gained, slot.dirty = false, {}, {}, 0, 0, true
 end
 
 local function member(slot, name)
@@ -54,18 +54,16 @@ local function member(slot, name)
 end
 
 local function set_member(slot, name, value)
-  member(slot, name)
+  local before = member(slot, name)
+  if before and not value then slot.gained = slot.gained - 1 end
+  if value and not before then slot.gained = slot.gained + 1 end
   slot.members[name], slot.dirty = value, true
 end
 
--- How many members it has now. The server is asked only by those steps that depend on it.
+-- How many members it has now. The server is asked once, and only by those steps that depend on it.
 local function members_of(slot)
-  local count = slot.intact and redis.call('HLEN', slot.key) - 2 or 0
-  for name, value in pairs(slot.members) do
-    local before = slot.before[name] or false
-    if value and not before then count = count + 1 elseif before and not value then count = count - 1 end
-  end
-  return count
+  slot.len = slot.len or (slot.intact and redis.call('HLEN', slot.key) - 2 or 0)
+  return slot.len + slot.gained
 end
 
 -- The counter's new value; or nil and why not.
@@ -112,8 +110,9 @@ local function write_members(slot, fields)
   end
   call_with('HSET', slot.key, fields)
   call_with('HDEL', slot.key, left)
-  call_with('ZREM', slot.key .. 'z', gone)
+  -- In this order: a sorted set that loses its last place is gone, and its lifetime with it.
   call_with('ZADD', slot.key .. 'z', places)
+  call_with('ZREM', slot.key .. 'z', gone)
 end
 
 local function set_ttl(key, ttl)
@@ -138,7 +137,8 @@ local function list(space, slot)
   else redis.call('PEXPIRE', index, slot.ttl, 'GT') end
 end
 
--- The server keeps a key an hour longer than the step says. So nothing has to be said anew while the hour is not half over.
+-- The server keeps a key an hour longer than the step says (`KEPT_MS` of the caller). So nothing has to be said anew while the hour is not
+-- half over.
 local SAID_EVERY_MS = 1800000
 
 local function is_said(slot, is_new)

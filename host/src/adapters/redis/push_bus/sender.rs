@@ -1,4 +1,4 @@
-//! Sending pushes, and the word of what was appended: what comes while an answer of the server is awaited goes out together, one message of the server for each channel.
+//! Sending pushes: what comes while an answer of the server is awaited goes out together, one message of the server for each channel.
 //!
 //! So a busy process costs the server and every listener a few messages a millisecond rather than one for each push. Bounded: callers
 //! wait for their own pushes, and at most [`WAITING_MAX`] of them are in line.
@@ -12,7 +12,6 @@ use redis::{Cmd, RedisError};
 use tokio::sync::{mpsc, oneshot};
 
 use super::super::super::guard::Guard;
-use super::super::appended::Appended;
 use super::super::server::{Link, guarded};
 use crate::domain::PushMessage;
 use crate::ports::push_bus::Unavailable;
@@ -40,18 +39,13 @@ pub(super) struct Sender {
     pub(super) guard: Arc<Guard>,
     pub(super) prefix: String,
     pub(super) call_timeout: Duration,
-    pub(super) appended: Arc<Appended>,
 }
 
 impl Sender {
     /// Sends what is in line until the line is closed.
     pub(super) async fn run(self, mut line: mpsc::Receiver<Parcel>) {
         let mut parcels = Vec::new();
-        loop {
-            tokio::select! {
-                taken = line.recv_many(&mut parcels, WAITING_MAX) => if taken == 0 { return },
-                () = self.appended.some_elsewhere() => {}
-            }
+        while line.recv_many(&mut parcels, WAITING_MAX).await > 0 {
             let mut by_channel: BTreeMap<u32, Vec<PushMessage>> = BTreeMap::new();
             let mut waiting = Vec::with_capacity(parcels.len());
             let mut announces = false;
@@ -75,35 +69,30 @@ impl Sender {
         for (channel, messages) in by_channel {
             let encoded = postcard::to_stdvec(&messages);
             let encoded = encoded.map_err(|error| format!("the pushes cannot be encoded: {error}"))?;
-            commands.push(self.command(super::name(&self.prefix, channel), encoded));
+            commands.push(command(&self.link, super::name(&self.prefix, channel), encoded));
         }
         if announces {
-            commands.push(self.command(super::name(&self.prefix, 0), Vec::new()));
-        }
-        let appended = self.appended.take();
-        if !appended.is_empty() {
-            let encoded =
-                postcard::to_stdvec(&appended).map_err(|error| format!("buckets cannot be encoded: {error}"))?;
-            commands.push(self.command(super::appended_name(&self.prefix), encoded));
+            commands.push(command(&self.link, super::name(&self.prefix, 0), Vec::new()));
         }
         // Commands to one server go out together, and those to several side by side.
-        let sent = try_join_all(commands.iter().map(|cmd| self.publish(cmd)));
+        let sent = try_join_all(commands.iter().map(|cmd| publish(&self.link, cmd)));
         guarded(&self.guard, self.call_timeout, sent).await.map(drop)
     }
+}
 
-    fn command(&self, channel: String, bytes: Vec<u8>) -> Cmd {
-        let mut cmd = redis::cmd(match self.link {
-            Link::Single(_) => "PUBLISH",
-            Link::Cluster(_) => "SPUBLISH",
-        });
-        cmd.arg(channel).arg(bytes);
-        cmd
-    }
+/// What publishes on a channel.
+pub(super) fn command(link: &Link, channel: String, bytes: Vec<u8>) -> Cmd {
+    let mut cmd = redis::cmd(match link {
+        Link::Single(_) => "PUBLISH",
+        Link::Cluster(_) => "SPUBLISH",
+    });
+    cmd.arg(channel).arg(bytes);
+    cmd
+}
 
-    async fn publish(&self, cmd: &Cmd) -> Result<(), RedisError> {
-        match &self.link {
-            Link::Single(link) => cmd.exec_async(&mut link.clone()).await,
-            Link::Cluster(link) => cmd.exec_async(&mut link.clone()).await,
-        }
+pub(super) async fn publish(link: &Link, cmd: &Cmd) -> Result<(), RedisError> {
+    match link {
+        Link::Single(link) => cmd.exec_async(&mut link.clone()).await,
+        Link::Cluster(link) => cmd.exec_async(&mut link.clone()).await,
     }
 }
