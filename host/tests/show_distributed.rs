@@ -34,8 +34,14 @@ mod gifts;
 mod hosts;
 #[path = "show/likes.rs"]
 mod likes;
+#[path = "show/lottery.rs"]
+mod lottery;
+#[path = "show/packet.rs"]
+mod packet;
 #[path = "show/pk.rs"]
 mod pk;
+#[path = "show/poll.rs"]
+mod poll;
 #[path = "show/quiz.rs"]
 mod quiz;
 #[path = "e2e/site.rs"]
@@ -50,6 +56,8 @@ mod verified;
 #[path = "show/visitor.rs"]
 #[allow(dead_code, reason = "the shows of one host need more of it")]
 mod visitor;
+#[path = "show/whole.rs"]
+mod whole;
 
 use site::Mode;
 

@@ -48,6 +48,8 @@ mod verified;
 #[path = "show/visitor.rs"]
 #[allow(dead_code, reason = "several hosts need more of it")]
 mod visitor;
+#[path = "show/whole.rs"]
+mod whole;
 
 use site::Mode;
 

@@ -83,8 +83,9 @@ impl Crowd {
         self.somebody(1, Role::Operator, 0)
     }
 
+    /// Over all hosts, so that it outlives any of them.
     pub fn service(&self) -> Visitor {
-        self.somebody(2, Role::Service, 2)
+        self.visitor(2, Role::Service, self.urls.clone())
     }
 
     pub fn streamer(&self) -> Visitor {

@@ -10,6 +10,8 @@ mod likes;
 mod pk;
 #[path = "hosts/quiz.rs"]
 mod quiz;
+#[path = "hosts/whole.rs"]
+mod whole;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;

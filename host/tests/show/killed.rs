@@ -7,17 +7,15 @@ use futures::future::join_all;
 use greenroom_manifest::Role;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use serde_json::{Value, json};
 use sqlx::{Connection, SqliteConnection};
 use tokio::sync::watch;
 
 use crate::accounts::{PLATFORM, agree, balance, reconciled};
-use crate::books::Books;
 use crate::cast::Cast;
 use crate::site::Site;
 use crate::support::{Server, only};
 use crate::visitor::Visitor;
-use crate::{chat, gifts, likes, lottery, packet, pk, poll, quiz};
+use crate::whole::{PLUGINS, prepare, show};
 
 const SHOWS: i64 = 2;
 const SHOWS_FULL: i64 = 100;
@@ -28,7 +26,6 @@ const KILLING: Duration = Duration::from_secs(24);
 const KILLS_MIN: usize = 8;
 /// How long a server is up, in milliseconds.
 const UP_MS: std::ops::Range<u64> = 100..2_500;
-const PLUGINS: [&str; 8] = ["chat", "gift", "likes", "lottery", "packet", "pk", "quiz", "voting"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_killed_again_and_again_pays_every_pot_and_loses_no_coin() {
@@ -80,58 +77,6 @@ async fn together(site: &Site, rooms: &[i64], random: &mut StdRng, seen: &mut BT
     assert_eq!(coins, 0, "what some have lost others have");
     server.stop();
     kills
-}
-
-/// Opens the rooms, and gives everybody money.
-async fn prepare(cast: &Cast, service: &Visitor) {
-    let plugins: [Value; 8] = [
-        json!({ "name": "gift" }),
-        json!({ "name": "packet" }),
-        json!({ "name": "lottery", "config": { "drainS": 1, "drawDelayS": 1 } }),
-        json!({ "name": "voting", "config": { "countingMaxS": 10 } }),
-        chat::plugin(),
-        likes::plugin(),
-        pk::plugin(),
-        quiz::plugin(),
-    ];
-    cast.open(cast.room, &plugins).await;
-    pk::open_rival(cast).await;
-    cast.pay(service).await;
-}
-
-/// All of a show at the same time; what its viewers must have at the end.
-async fn show(cast: &Cast) -> Books {
-    let (giver, other) = (&cast.viewers[0], &cast.viewers[1]);
-    let (gifts, free, paid, whole, rest, tickets, entered, cancelled, quiz, pk, chat, likes) = tokio::join!(
-        gifts::play(cast, cast.room),
-        poll::play(cast, false),
-        poll::play(cast, true),
-        packet::play(cast, giver, "random", 101, 5),
-        packet::play(cast, other, "equal", 60, 20),
-        lottery::play(cast, lottery::Kind::Tickets),
-        lottery::play(cast, lottery::Kind::Gifts),
-        lottery::play(cast, lottery::Kind::Cancelled),
-        quiz::play(cast),
-        pk::play(cast),
-        chat::play(cast),
-        likes::play(cast),
-    );
-    let mut books = Books::default();
-    gifts::check(&gifts, &mut books);
-    for poll in [free, paid] {
-        poll::check(cast, &poll, &mut books).await;
-    }
-    for packet in [whole, rest] {
-        packet::check(cast, &packet, &mut books).await;
-    }
-    for lottery in [tickets, entered, cancelled] {
-        lottery::check(cast, &lottery, &mut books).await;
-    }
-    quiz::check(cast, &quiz, &mut books).await;
-    pk::check(cast, &pk, &mut books).await;
-    chat::check(cast, &chat, &mut books).await;
-    likes::check(cast, &likes, &mut books).await;
-    books
 }
 
 /// SIGKILL, and a new start, at random. The last server stays.
