@@ -16,8 +16,6 @@ use greenroom_services::{Lent, Variable};
 /// Who holds it may sign tokens for the bench, which listens on this machine alone.
 const SECRET: &str = "the secret of a bench on this machine";
 const HOSTS: usize = 2;
-/// As many as redis-benchmark has. Each gift waits for several servers, so it takes more of them than on one process to keep all busy.
-const CONNECTIONS: &str = "256";
 
 /// Starts the services, runs them all, and adds each run's full report to `reports`.
 ///
@@ -31,8 +29,7 @@ pub(super) fn measure(site: &Site<'_>, reports: &mut Vec<Value>) -> anyhow::Resu
         |name: &str| measured.iter().find(|row| row.name == name).and_then(|row| row.figure).context("no limit");
     let (single, pipelined) = (limit("hold script, redis-benchmark")?, limit("hold script, -P 16")?);
     for (durability, goal) in [("queued", Some(0.2)), ("cached", Some(0.2))] {
-        let reached =
-            stage.gifts(durability, &["--duplicates-permille", "0", "--connections", CONNECTIONS], reports)?;
+        let reached = stage.gifts(durability, &["--duplicates-permille", "0"], reports)?;
         measured.push(row(&format!("gifts over HTTP, {durability}"), reached, single, goal, GIFTS));
         measured.push(row(
             &format!("{durability}, limit -P 16"),
@@ -50,9 +47,9 @@ pub(super) fn measure(site: &Site<'_>, reports: &mut Vec<Value>) -> anyhow::Resu
     Ok(measured)
 }
 
-const GIFTS: &str = "settled in PostgreSQL and audited, by the time from the first request to the last settlement; one host, 256 connections, \
+const GIFTS: &str = "settled in PostgreSQL and audited, by the time from the first request to the last settlement; one host, 64 connections, \
                      1,000 viewers, 20 rooms by Zipf, a tenth begins combos; an installation older than six minutes; limit: redis-benchmark \
-                     with the same hold script and arguments, 256 connections, no pipelining; all servers and the generator on the same cores";
+                     with the same hold script and arguments, 64 connections, no pipelining; all servers and the generator on the same cores";
 const STREAMER: &str =
     "settled gifts to one streamer in one room, durability `cached`; limit: to 100 streamers in 100 rooms, uniformly";
 
