@@ -6,6 +6,7 @@ use redis::aio::MultiplexedConnection;
 use crate::fixture::{NOW_MS, new_shard};
 use crate::key_space::commit_of;
 use crate::redis_backend::{open_single, single_url};
+use crate::redis_faults::administrator;
 
 const MINUTE_MS: u32 = 60_000;
 /// What the test makes of lifetimes, to see which are said anew.
@@ -28,8 +29,7 @@ async fn lifetimes(link: &mut MultiplexedConnection, keys: &[String]) -> Vec<i64
 #[tokio::test]
 async fn a_lifetime_is_said_anew_before_half_of_the_hour_is_over_and_not_with_every_step() {
     let backend = open_single().await;
-    let client = redis::Client::open(single_url()).unwrap();
-    let mut link = client.get_multiplexed_async_connection().await.unwrap();
+    let mut link = administrator(&single_url()).await;
     let shard = new_shard("p");
     // A whole multiple of half an hour, so that the steps lie where they are meant to.
     let began_ms = NOW_MS - NOW_MS % 1_800_000;
@@ -62,8 +62,7 @@ async fn a_lifetime_is_said_anew_before_half_of_the_hour_is_over_and_not_with_ev
 #[tokio::test]
 async fn a_ranking_whose_only_member_moves_keeps_the_lifetime_of_its_order() {
     let backend = open_single().await;
-    let client = redis::Client::open(single_url()).unwrap();
-    let mut link = client.get_multiplexed_async_connection().await.unwrap();
+    let mut link = administrator(&single_url()).await;
     let shard = new_shard("p");
     // The second score has so many digits that its place has another name.
     for delta in [1, 1_000_000_000_000_000] {
