@@ -136,9 +136,9 @@ impl Site {
             ("GREENROOM_DISTRIBUTED_KAFKA_DELIVERY_TIMEOUT_MS", "1000".to_owned()),
             ("GREENROOM_DISTRIBUTED_POSTGRES_URL", postgres_url(name)),
             ("GREENROOM_DISTRIBUTED_POSTGRES_CONNECTIONS_MAX", "4".to_owned()),
-            // Services that are slow because other tests run beside these are not away.
-            ("GREENROOM_DISTRIBUTED_POSTGRES_TIMEOUT_MS", "15000".to_owned()),
-            ("GREENROOM_DISTRIBUTED_REDIS_TIMEOUT_MS", "15000".to_owned()),
+            // Services that are slow because other tests run beside these are not away. Less than a plugin has for a call.
+            ("GREENROOM_DISTRIBUTED_POSTGRES_TIMEOUT_MS", "4500".to_owned()),
+            ("GREENROOM_DISTRIBUTED_REDIS_TIMEOUT_MS", "4500".to_owned()),
         ]
     }
 
