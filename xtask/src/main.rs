@@ -37,7 +37,7 @@ enum Task {
         /// What comes after `--`: words that tests' names contain, or options of the test runner.
         #[arg(last = true)]
         filter: Vec<String>,
-        /// Runs the checks of `cargo xtask check`, too, beside the tests.
+        /// Runs the checks of `cargo xtask check`, too, after the tests.
         #[arg(long)]
         check: bool,
     },

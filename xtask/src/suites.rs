@@ -4,7 +4,7 @@
 //! the environment, so those are started. Suites run side by side; what one says is printed whole when it ends. Each suite's closing line
 //! is read and added up, and a table at the end says what ran over which backend.
 
-mod checks;
+mod follow;
 mod job;
 mod lanes;
 mod table;
@@ -13,12 +13,11 @@ use std::time::Instant;
 
 use anyhow::bail;
 
-use self::checks::Checks;
 use self::job::Job;
 use self::lanes::Ended;
 use self::table::Table;
 use crate::workspace::Workspace;
-use crate::{plugins, services};
+use crate::{check, plugins, services};
 use greenroom_services::Lent;
 
 /// Tests counted, of one suite or of all.
@@ -56,7 +55,7 @@ struct Report {
 }
 
 /// Builds the plugins and the tests, starts the services, then runs all tests, or those whose names contain a word of `filter`.
-/// With `checks` those of `cargo xtask check` run beside the tests, with what these leave of the machine.
+/// With `checks` those of `cargo xtask check` run after the tests, also if these do not compile or fail.
 ///
 /// # Errors
 /// If a test failed, none ran, or, in CI, one was skipped; or if a check failed.
@@ -64,11 +63,9 @@ pub(crate) fn run(workspace: &Workspace, filter: &[String], checks: bool) -> any
     let started = Instant::now();
     let built = plugins::run(workspace).and_then(|_| job::build(workspace));
     let mut report = Report::default();
-    // Cargo compiles them, which it could not beside the checks.
+    // Cargo compiles them: before there is anything beside which that would slow down.
     let examples = built.is_ok().then(|| filtered(job::examples(workspace), filter));
     lanes::run(examples.into_iter().collect(), |ended| report.take(ended));
-    // They are of use, too, where the tests do not compile.
-    let checks = checks.then(|| Checks::start(workspace)).transpose();
     let tested = built.and_then(|jobs| {
         let services = Lent::start(&services::folder(workspace))?;
         let with_services = |mut job: Job| {
@@ -80,7 +77,7 @@ pub(crate) fn run(workspace: &Workspace, filter: &[String], checks: bool) -> any
         report.print(started);
         report.verdict(std::env::var_os("CI").is_some())
     });
-    let checked = checks.and_then(|checks| checks.map_or(Ok(()), Checks::end));
+    let checked = if checks { check::run(workspace) } else { Ok(()) };
     match (tested, checked) {
         (Err(tests), Err(checks)) => bail!("{tests:#}; {checks:#}"),
         (tested, checked) => tested.and(checked),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::fixture::funded;
 use crate::redis_backend::{open_single, single_url};
+use crate::redis_faults::administrator;
 
 #[tokio::test]
 async fn expiry_times_of_accounts_that_were_loaded_at_once_are_spread_over_a_quarter_of_their_lifetime() {
@@ -12,8 +13,7 @@ async fn expiry_times_of_accounts_that_were_loaded_at_once_are_spread_over_a_qua
     for _ in 0..ACCOUNTS {
         funded(&*backend.cache, 100).await;
     }
-    let client = redis::Client::open(single_url()).unwrap();
-    let mut link = client.get_multiplexed_async_connection().await.unwrap();
+    let mut link = administrator(&single_url()).await;
     let keys: Vec<String> =
         redis::cmd("KEYS").arg(format!("*{}*", backend.settings.prefix)).query_async(&mut link).await.unwrap();
     let mut left = Vec::new();

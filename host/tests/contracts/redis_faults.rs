@@ -21,7 +21,8 @@ use crate::redis_backend::{
 
 /// A connection of an administrator.
 pub(crate) async fn administrator(url: &str) -> MultiplexedConnection {
-    redis::Client::open(url).unwrap().get_multiplexed_async_connection().await.unwrap()
+    let patient = redis::AsyncConnectionConfig::new().set_response_timeout(Some(Duration::from_secs(30)));
+    redis::Client::open(url).unwrap().get_multiplexed_async_connection_with_config(&patient).await.unwrap()
 }
 
 /// A logical database of the test's own, so that what is done to all of it is done to nobody else.

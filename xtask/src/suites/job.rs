@@ -12,10 +12,11 @@ use serde::Deserialize;
 use crate::workspace::{Workspace, cargo};
 use greenroom_services::progress::shown;
 
-/// Those that take longest, first of all, so that none of them runs alone at the end. `faults` begins once those before it are over: it and
-/// `e2e_distributed` both have servers under load, and on two cores side by side neither is answered in time.
-const LONGEST: [&str; 6] =
-    ["e2e_distributed", "e2e_embedded", "contracts_postgres", "faults", "show_embedded", "show_distributed"];
+/// Each has several hosts and servers under load, and on two cores side by side none of them is answered in time: never two of them at once.
+/// The longest are first.
+const CROWDED: [&str; 3] = ["faults", "show_distributed", "e2e_distributed"];
+/// Those that take longest of the others, first of all, so that none of them runs alone at the end.
+const LONGEST: [&str; 3] = ["e2e_embedded", "contracts_postgres", "show_embedded"];
 /// Each of their tests waits ten seconds until a new installation begins to hold: more of them at once than there are cores.
 const WAITING: [&str; 1] = ["e2e_distributed"];
 const WAITING_TESTS_EACH_CORE: usize = 2;
@@ -28,6 +29,8 @@ pub(super) struct Job {
     /// What cargo would say of it; nothing if it is cargo itself.
     pub(super) announcement: Option<String>,
     pub(super) command: Command,
+    /// Not beside another one that is.
+    pub(super) is_crowded: bool,
 }
 
 /// A line of what cargo tells of a build.
@@ -72,7 +75,8 @@ pub(super) fn build(workspace: &Workspace) -> anyhow::Result<Vec<Job>> {
     if !status.success() {
         bail!("{} failed ({status})", shown(&command));
     }
-    jobs.sort_by_key(|job| LONGEST.iter().position(|name| *name == job.name).unwrap_or(LONGEST.len()));
+    let place = |job: &Job| CROWDED.iter().chain(&LONGEST).position(|name| *name == job.name);
+    jobs.sort_by_key(|job| place(job).unwrap_or(usize::MAX));
     Ok(jobs)
 }
 
@@ -80,7 +84,7 @@ pub(super) fn build(workspace: &Workspace) -> anyhow::Result<Vec<Job>> {
 pub(super) fn examples(workspace: &Workspace) -> Job {
     let mut command = cargo_test(workspace);
     command.args(["--doc", "--no-fail-fast"]);
-    Job { name: "examples in the docs".into(), announcement: None, command }
+    Job { name: "examples in the docs".into(), announcement: None, command, is_crowded: false }
 }
 
 /// The job of a test binary, run as cargo would: in its package's folder.
@@ -107,7 +111,8 @@ fn job(line: &str) -> anyhow::Result<Option<Job>> {
         let threads = available_parallelism().map_or(1, NonZero::get) * WAITING_TESTS_EACH_CORE;
         command.env("RUST_TEST_THREADS", threads.to_string());
     }
-    Ok(Some(Job { name: target.name, announcement: Some(announcement), command }))
+    let is_crowded = CROWDED.contains(&&*target.name);
+    Ok(Some(Job { name: target.name, announcement: Some(announcement), command, is_crowded }))
 }
 
 #[cfg(test)]
@@ -122,6 +127,8 @@ mod tests {
         assert_eq!(found.name, "faults");
         assert_eq!(found.announcement.unwrap(), "     Running tests/faults/main.rs (/t/faults-0b1f)");
         assert_eq!(found.command.get_current_dir(), Some(Path::new("/a/host")));
+        assert!(found.is_crowded);
+        assert!(!job(&built.replace("faults", "model")).unwrap().unwrap().is_crowded);
         assert!(job(&built.replace("true}", "false}")).unwrap().is_none());
         assert!(job(&built.replace(r#""/t/faults-0b1f""#, "null")).unwrap().is_none());
         assert!(job(r#"{"reason":"build-finished","success":true}"#).unwrap().is_none());

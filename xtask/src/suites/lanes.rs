@@ -3,18 +3,18 @@
 //! What a suite says is kept, and printed whole when it ends, so that no two are mixed. Meanwhile a line now and then tells how far they are.
 
 use std::collections::VecDeque;
-use std::io::{BufRead, BufReader, Read};
 use std::process::ExitStatus;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
-
+use super::follow::{PATIENCE, follow};
 use super::job::Job;
 
 /// Suites that run at the same time. Each runs as many of its tests at once as there are cores.
 const LANES: usize = 2;
+/// The lane of those that are never beside each other.
+const CROWDED: usize = 0;
 const TELL_EVERY: Duration = Duration::from_secs(60);
 
 /// A suite that has ended.
@@ -69,31 +69,17 @@ fn work(lane: usize, jobs: &Mutex<VecDeque<Job>>, news: &Sender<News>) {
     // Nobody listens any more only if this program is about to end.
     let tell = |told| drop(news.send(told));
     loop {
-        let next = jobs.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-        let Some(mut job) = next else { return };
+        let Some(mut job) = next(lane, jobs) else { return };
         tell(News::Started { lane, name: job.name.clone(), announcement: job.announcement.take() });
-        let status = follow(job, |line| tell(News::Line { lane, line }));
+        let status = follow(job, PATIENCE, |line| tell(News::Line { lane, line }));
         tell(News::Ended { lane, status });
     }
 }
 
-/// Runs a job, and gives its lines as they come.
-fn follow(mut job: Job, mut line: impl FnMut(String)) -> anyhow::Result<ExitStatus> {
-    let (reader, writer) = std::io::pipe().context("cannot make a pipe")?;
-    job.command.stdout(writer.try_clone()?).stderr(writer);
-    let mut child = job.command.spawn().with_context(|| format!("cannot start {}", job.name))?;
-    // The command holds the pipe's other end; the output ends only when nobody can write to it.
-    drop(job);
-    lines(reader, &mut line)?;
-    Ok(child.wait()?)
-}
-
-fn lines(reader: impl Read, line: &mut impl FnMut(String)) -> anyhow::Result<()> {
-    for bytes in BufReader::new(reader).split(b'\n') {
-        let bytes = bytes.context("cannot read the tests' output")?;
-        line(String::from_utf8_lossy(&bytes).into_owned());
-    }
-    Ok(())
+fn next(lane: usize, jobs: &Mutex<VecDeque<Job>>) -> Option<Job> {
+    let mut jobs = jobs.lock().unwrap_or_else(PoisonError::into_inner);
+    let place = jobs.iter().position(|job| lane == CROWDED || !job.is_crowded)?;
+    jobs.remove(place)
 }
 
 /// Notes what a lane does; gives what it has done.
@@ -146,7 +132,7 @@ mod tests {
     fn shell(name: &str, script: &str) -> Job {
         let mut command = Command::new("sh");
         command.args(["-c", script]);
-        Job { name: name.into(), announcement: Some(format!("announced {name}")), command }
+        Job { name: name.into(), announcement: Some(format!("announced {name}")), command, is_crowded: false }
     }
 
     fn all(jobs: Vec<Job>) -> Vec<Ended> {
@@ -172,10 +158,27 @@ mod tests {
 
     #[test]
     fn a_suite_that_fails_or_cannot_start_is_told_of() {
-        let lost = Job { name: "lost".into(), announcement: None, command: Command::new("/no/such/program") };
+        let lost = Job {
+            name: "lost".into(),
+            announcement: None,
+            command: Command::new("/no/such/program"),
+            is_crowded: false,
+        };
         let found = all(vec![lost, shell("failing", "exit 3")]);
         let codes: Vec<Option<i32>> = found.iter().map(|ended| ended.status.as_ref().ok()?.code()).collect();
         assert_eq!(codes, [None, Some(3)]);
+    }
+
+    #[test]
+    fn crowded_suites_are_never_side_by_side_and_others_are_beside_them() {
+        let folder = tempfile::TempDir::new().unwrap();
+        // Fails if another one is there; waits for the others to have ended, all of which fit beside the first.
+        let alone = "mkdir busy || exit 1; n=0; while [ ! -e light ] && [ $n -lt 600 ]; do sleep 0.05; n=$((n+1)); done; [ -e light ] && rmdir busy";
+        let place = format!("cd {} && ", folder.path().display());
+        let crowded = |name: &str| Job { is_crowded: true, ..shell(name, &format!("{place}{alone}")) };
+        let found = all(vec![crowded("a"), crowded("b"), shell("c", &format!("{place}touch light"))]);
+        let codes: Vec<Option<i32>> = found.iter().map(|ended| ended.status.as_ref().ok()?.code()).collect();
+        assert_eq!(codes, [Some(0); 3]);
     }
 
     #[test]
