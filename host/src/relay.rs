@@ -45,6 +45,9 @@ pub struct Settings {
     pub batch_len_max: usize,
     /// How long a read waits for an entry.
     pub read_wait: Duration,
+    /// From one read of a bucket to the next, if there was something to publish: each has its price, however little it brings. Zero where
+    /// an answer waits for the queue.
+    pub gather: Duration,
     /// Nothing of a publish may reach the queue later than this after it began: the queue's delivery time-out and something more.
     pub publish_max: Duration,
     /// Events that may wait in the queue to be consumed. Beyond it nothing is published, so that the outbox fills and the cache says so.
@@ -62,6 +65,7 @@ impl Default for Settings {
             renew_every: Duration::from_secs(1),
             batch_len_max: 1_000,
             read_wait: Duration::from_millis(250),
+            gather: Duration::ZERO,
             publish_max: Duration::from_secs(12),
             queue_len_max: 10_000_000,
             backoff_max: Duration::from_secs(2),

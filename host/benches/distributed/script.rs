@@ -17,7 +17,8 @@ use crate::house::{Goal, Row};
 use crate::place::Place;
 
 const CALLS: u32 = 300_000;
-const CLIENTS: u32 = 64;
+/// As many as `greenroom bench` has for the gifts.
+const CLIENTS: u32 = 256;
 const LEASE_TTL: std::time::Duration = std::time::Duration::from_secs(60);
 /// In the place of these digits redis-benchmark draws others.
 const DRAWN: &str = "000000000000";
@@ -33,7 +34,7 @@ pub async fn measure(place: &Place) {
     row(
         "hold script, redis-benchmark",
         single,
-        "the limit of gifts: EVALSHA of the adapter's own hold with its keys and arguments, as one gift outside a combo has them; 64 \
+        "the limit of gifts: EVALSHA of the adapter's own hold with its keys and arguments, as one gift outside a combo has them; 256 \
          connections, no pipelining",
     );
     row("hold script, -P 16", pipelined, "the same with 16 requests in each pipeline");

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use tokio::time::Duration;
+use tokio::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::Shared;
@@ -107,11 +107,16 @@ impl Carrier {
         let stop = self.stop.clone();
         let (max, wait) = (self.shared.relay.settings.batch_len_max, self.shared.relay.settings.read_wait);
         let Some(page) = stop.run_until_cancelled(self.read(max, wait)).await else { return Ok(()) };
-        let mut page = page?;
+        let (mut page, read_at) = (page?, Instant::now());
         self.watch_time(&page).await?;
-        let is_empty = page.entries.is_empty();
+        let len = page.entries.len();
         self.publish(&mut page).await?;
-        self.recover(&page, is_empty).await
+        self.recover(&page, len == 0).await?;
+        if (1..max).contains(&len) && self.recovery.is_none() {
+            let gather = self.shared.relay.settings.gather.saturating_sub(read_at.elapsed());
+            let _ = stop.run_until_cancelled(tokio::time::sleep(gather)).await;
+        }
+        Ok(())
     }
 
     /// Takes the epoch of a bucket that went back in time. Until that has succeeded nothing else is done. In another history nothing

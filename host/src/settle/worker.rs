@@ -14,8 +14,8 @@ use crate::ports::queue::{self, Delivery, Offsets};
 
 /// Events of one batch, as the interface of plugins promises.
 const BATCH_MAX: usize = 1_000;
-/// Fewer events than that are not worth a lane: a transaction has its price, however small it is.
-const LANE_LEN_MIN: usize = 100;
+/// Fewer events than that are not worth a lane: a transaction has its price, however small it is, and so has each room in it.
+const LANE_LEN_MIN: usize = 500;
 /// Events of one poll from which on there is load; a decision.
 const LOAD_LEN: usize = 16;
 /// How long to wait for the first event of a batch.

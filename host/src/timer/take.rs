@@ -11,8 +11,10 @@ use crate::ports::cache::{Check, CommitResult, Error, Shard, Write};
 
 /// The first and the longest time between two tries of a timer that fails.
 const BACKOFF_MS: (u64, u64) = (1_000, 60_000);
-/// Members of the ranking that are read at a time. A look reads the first page and, if it holds timers for which there is no room, one
-/// more, another each time: behind a plugin with very many timers there may be others.
+/// Members of the ranking that are read first: most looks find a single timer.
+const PEEK: usize = 8;
+/// Members that are read at a time. A look reads the first page if all that it has peeked at is due and, if that holds timers for which
+/// there is no room, one more, another each time: behind a plugin with very many timers there may be others.
 const PAGE: usize = 128;
 
 /// What a look has found.
@@ -68,9 +70,14 @@ impl Timers {
         now_ms: u64,
     ) -> Result<Vec<Arc<str>>, Error> {
         let mut members = Vec::new();
-        for is_first in [true, false] {
-            let offset = if is_first { 0 } else { firing.further(PAGE) };
-            let page = match self.cache.top(shard, DUE, offset, PAGE, now_ms).await {
+        for read in 0..3 {
+            // From the beginning again: what others have removed meanwhile must not move one out of sight.
+            let (offset, len) = match read {
+                0 => (0, PEEK),
+                1 => (0, PAGE),
+                _ => (firing.further(PAGE), PAGE),
+            };
+            let page = match self.cache.top(shard, DUE, offset, len, now_ms).await {
                 Ok(page) => page,
                 Err(error) => {
                     members.iter().for_each(|member: &Arc<str>| firing.end(member));
@@ -91,7 +98,7 @@ impl Timers {
                     members.push(ranked.member.clone());
                 }
             }
-            if page.len() < PAGE {
+            if page.len() < len {
                 firing.start_over();
                 break;
             }

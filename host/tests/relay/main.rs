@@ -28,6 +28,7 @@ fn settings() -> Settings {
         renew_every: Duration::from_millis(100),
         batch_len_max: 7,
         read_wait: Duration::from_millis(20),
+        gather: Duration::ZERO,
         publish_max: Duration::from_millis(300),
         queue_len_max: QUEUE_LEN_MAX,
         backoff_max: Duration::from_millis(100),
@@ -54,11 +55,15 @@ impl Show {
     }
 
     fn host(&self, name: &str) -> Host {
+        self.host_with(name, settings())
+    }
+
+    fn host_with(&self, name: &str, settings: Settings) -> Host {
         let (cache, name) = (Arc::clone(&self.cache), name.to_owned());
         let view = View { cache: Arc::clone(&cache), name: name.clone(), has_no_leases: AtomicBool::new(false) };
         let view = Arc::new(view);
         let queue = Arc::new(Publisher { log: Arc::clone(&self.log), cache, name });
-        let relay = Relay { outbox: view.clone(), queue, clock: Arc::new(SystemClock), settings: settings() };
+        let relay = Relay { outbox: view.clone(), queue, clock: Arc::new(SystemClock), settings };
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let stop = CancellationToken::new();
         let relay = runtime.spawn(relay.run(stop.clone()));
@@ -145,6 +150,23 @@ fn what_is_held_is_published_once_and_in_the_order_of_its_bucket() {
     wait_until("all is carried", || show.cache.waiting() == 0);
     show.check(100);
     assert_eq!(show.log.published.lock().len(), 100 * BUCKETS as usize, "nothing went wrong, so nothing came twice");
+    host.stop();
+}
+
+#[test]
+fn what_comes_soon_after_a_publish_is_gathered_and_a_stop_does_not_wait_for_it() {
+    let show = Show::new();
+    let host = show.host_with("anna", Settings { gather: Duration::from_secs(60), ..settings() });
+    show.hold(0..1);
+    let published = || show.log.published.lock().len();
+    wait_until("what comes first is carried at once", || published() == BUCKETS as usize);
+    show.hold(1..3);
+    std::thread::sleep(settings().read_wait * 10);
+    assert_eq!(published(), BUCKETS as usize, "the rest is gathered");
+    host.stop();
+    let host = show.host("bert");
+    wait_until("all is carried", || show.cache.waiting() == 0);
+    show.check(3);
     host.stop();
 }
 

@@ -1,9 +1,10 @@
 //! Contribution rankings: who spent how much in a stream, on a day, in a week (UTC), for each asset type.
 //!
-//! Counted after the books are written, one atomic step for each room and partition of a batch. A gift counts exactly once
+//! Counted after the books are written, one atomic step for each room of a batch. A gift counts exactly once
 //! although a batch may come again: the step also remembers, beside the rankings, the fingerprints of the last gifts it
 //! counted, and a gift whose books were there already counts only if it is not among them. (It is there and not among them if a
-//! crash came between books and ranking.) The memory holds the batch and [`REMEMBERED_MIN`] gifts before it.
+//! crash came between books and ranking.) Each partition of the queue has a memory of its own, since others may be counted elsewhere at the
+//! same time; it holds what the batch has of the partition, and [`REMEMBERED_MIN`] gifts before it.
 
 use std::collections::BTreeMap;
 
@@ -15,6 +16,8 @@ use crate::{calendar, catalogue};
 /// How many counted gifts are remembered besides those of the last batch: 1 KiB for each room and partition.
 const REMEMBERED_MIN: usize = 128;
 const FINGERPRINT_LEN: usize = 8;
+/// Partitions of one step: what is remembered of them all is read at once.
+const PARTITIONS_AT_ONCE: usize = 256;
 const HOUR_MS: u32 = 3_600_000;
 /// A ranking of a stream or a week is kept so long after its last gift.
 const LONG_TTL_MS: u32 = 30 * 24 * HOUR_MS;
@@ -55,54 +58,66 @@ pub(crate) fn fingerprint(payer: i64, event_id: &str) -> [u8; FINGERPRINT_LEN] {
 
 /// Counts. Returns the places of those that must come again.
 pub(crate) fn count(contributions: &[Contribution]) -> Vec<usize> {
-    let mut groups: BTreeMap<(i64, u32), Vec<&Contribution>> = BTreeMap::new();
+    let mut rooms: BTreeMap<i64, BTreeMap<u32, Group>> = BTreeMap::new();
     for contribution in contributions {
-        groups.entry((contribution.room_id, contribution.partition)).or_default().push(contribution);
+        rooms.entry(contribution.room_id).or_default().entry(contribution.partition).or_default().push(contribution);
     }
     let mut again = Vec::new();
-    for ((room_id, partition), group) in groups {
-        let Err(error) = count_group(room_id, partition, &group) else { continue };
-        logging::log(logging::Level::Warn, "ranking", &format!("room {room_id}: not counted: {error}"));
-        again.extend(group.iter().filter(|c| c.attempt < ATTEMPTS_MAX).map(|c| c.index));
+    for (room_id, groups) in rooms {
+        let groups: Vec<(u32, Group)> = groups.into_iter().collect();
+        for groups in groups.chunks(PARTITIONS_AT_ONCE) {
+            let Err(error) = count_room(room_id, groups) else { continue };
+            logging::log(logging::Level::Warn, "ranking", &format!("room {room_id}: not counted: {error}"));
+            let gifts = groups.iter().flat_map(|(_, group)| group);
+            again.extend(gifts.filter(|c| c.attempt < ATTEMPTS_MAX).map(|c| c.index));
+        }
     }
     again
 }
 
-fn count_group(room_id: i64, partition: u32, group: &[&Contribution]) -> Result<(), cache::Error> {
+/// Gifts of one room and partition.
+type Group<'a> = Vec<&'a Contribution>;
+
+fn count_room(room_id: i64, groups: &[(u32, Group)]) -> Result<(), cache::Error> {
     let shard = format!("room/{room_id}");
-    let key = format!("counted/{partition}");
+    let keys: Vec<(String, String)> =
+        groups.iter().map(|(partition, _)| (shard.clone(), format!("counted/{partition}"))).collect();
     for _ in 0..CONFLICTS_MAX {
-        let seen = cache::get(&shard, &key)?;
-        let Some(step) = Step::plan(seen.as_deref().unwrap_or_default(), group) else { return Ok(()) };
-        let mut writes = step.writes;
-        writes.push(cache::Write::Put(cache::Put { key: key.clone(), value: step.seen, ttl_ms: Some(LONG_TTL_MS) }));
-        let check = cache::Check { key: key.clone(), expected: seen };
-        if !matches!(cache::commit(&shard, None, &[check], &writes)?, cache::Outcome::CheckFailed(_)) {
+        let seen = cache::get_many(&keys)?;
+        let (mut checks, mut writes, mut counted) = (Vec::new(), Vec::new(), Vec::new());
+        for (((_, key), expected), (_, group)) in keys.iter().zip(seen).zip(groups) {
+            let Some(counting) = Counting::plan(expected.as_deref().unwrap_or_default(), group) else { continue };
+            counted.extend(counting.gifts);
+            let put = cache::Put { key: key.clone(), value: counting.seen, ttl_ms: Some(LONG_TTL_MS) };
+            writes.push(cache::Write::Put(put));
+            checks.push(cache::Check { key: key.clone(), expected });
+        }
+        writes.extend(scores(&counted));
+        if writes.is_empty()
+            || !matches!(cache::commit(&shard, None, &checks, &writes)?, cache::Outcome::CheckFailed(_))
+        {
             return Ok(());
         }
     }
     Err(cache::Error::Overloaded)
 }
 
-/// What is to be written for one group.
+/// What is to be counted of one room and partition.
 #[derive(Debug)]
-struct Step {
-    writes: Vec<cache::Write>,
+struct Counting<'a> {
+    gifts: Group<'a>,
+    /// What is remembered with it.
     seen: Vec<u8>,
 }
 
-impl Step {
+impl<'a> Counting<'a> {
     /// None if there is nothing to count.
-    fn plan(seen: &[u8], group: &[&Contribution]) -> Option<Self> {
+    fn plan(seen: &[u8], group: &[&'a Contribution]) -> Option<Self> {
         let mut known: Vec<&[u8]> = seen.chunks_exact(FINGERPRINT_LEN).collect();
         known.sort_unstable();
-        let is_seen = |c: &&&Contribution| known.binary_search(&c.fingerprint.as_slice()).is_ok();
-        let mut scores: BTreeMap<Occasion, BTreeMap<i64, i64>> = BTreeMap::new();
-        for contribution in group.iter().filter(|c| !(c.is_repeated && is_seen(c))) {
-            let score = scores.entry(Occasion::of(contribution)).or_default().entry(contribution.user_id).or_default();
-            *score = score.saturating_add(contribution.amount);
-        }
-        if scores.is_empty() {
+        let is_seen = |c: &Contribution| known.binary_search(&c.fingerprint.as_slice()).is_ok();
+        let gifts: Group = group.iter().copied().filter(|c| !(c.is_repeated && is_seen(c))).collect();
+        if gifts.is_empty() {
             return None;
         }
         let fresh: Vec<u8> = group.iter().filter(|c| !is_seen(c)).flat_map(|c| c.fingerprint).collect();
@@ -111,9 +126,18 @@ impl Step {
         let drop = seen.len().saturating_sub(keep * FINGERPRINT_LEN);
         let mut memory = seen.get(drop..).unwrap_or_default().to_vec();
         memory.extend(fresh);
-        let writes = scores.iter().flat_map(|(occasion, users)| occasion.writes(users)).collect();
-        Some(Self { writes, seen: memory })
+        Some(Self { gifts, seen: memory })
     }
+}
+
+/// What gifts of one room add to its rankings.
+fn scores(gifts: &[&Contribution]) -> Vec<cache::Write> {
+    let mut scores: BTreeMap<Occasion, BTreeMap<i64, i64>> = BTreeMap::new();
+    for gift in gifts {
+        let score = scores.entry(Occasion::of(gift)).or_default().entry(gift.user_id).or_default();
+        *score = score.saturating_add(gift.amount);
+    }
+    scores.iter().flat_map(|(occasion, users)| occasion.writes(users)).collect()
 }
 
 /// Gifts that count in the same rankings.

@@ -1,6 +1,7 @@
 //! The distributed mode: gifts over HTTP on one host and latencies across two, over real Redis, Kafka and PostgreSQL, beside what those
 //! reach alone. What needs their clients is in `host/benches/distributed`.
 
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use anyhow::Context;
@@ -16,6 +17,7 @@ use greenroom_services::{Lent, Variable};
 /// Who holds it may sign tokens for the bench, which listens on this machine alone.
 const SECRET: &str = "the secret of a bench on this machine";
 const HOSTS: usize = 2;
+const GIFT: &str = "gift.wasm";
 
 /// Starts the services, runs them all, and adds each run's full report to `reports`.
 ///
@@ -28,28 +30,34 @@ pub(super) fn measure(site: &Site<'_>, reports: &mut Vec<Value>) -> anyhow::Resu
     let limit =
         |name: &str| measured.iter().find(|row| row.name == name).and_then(|row| row.figure).context("no limit");
     let (single, pipelined) = (limit("hold script, redis-benchmark")?, limit("hold script, -P 16")?);
-    for (durability, goal) in [("queued", Some(0.2)), ("cached", Some(0.2))] {
-        let reached = stage.gifts(durability, &["--duplicates-permille", "0"], reports)?;
-        measured.push(row(&format!("gifts over HTTP, {durability}"), reached, single, goal, GIFTS));
-        measured.push(row(
-            &format!("{durability}, limit -P 16"),
-            reached,
-            pipelined,
-            None,
-            "the same; limit: with 16 requests a pipeline",
-        ));
+    let alone = gift_alone(site)?;
+    for durability in ["queued", "cached"] {
+        let reached = stage.gifts(durability, &alone, &SINGLE, reports)?;
+        measured.push(row(&format!("gifts over HTTP, {durability}"), reached, single, Some(0.2), GIFTS));
+        let limit = "the same; limit: with 16 requests a pipeline";
+        measured.push(row(&format!("{durability}, limit -P 16"), reached, pipelined, None, limit));
     }
-    let many = stage.gifts("cached", &["--zipf", "0", "--rooms", "100"], reports)?;
-    let one = stage.gifts("cached", &["--one-room"], reports)?;
+    let combos = stage.gifts("cached", &alone, &COMBOS, reports)?;
+    measured.push(row("cached, combos", combos, single, None, "the same, and a tenth begins a combo of 2 to 10"));
+    let beside = stage.gifts("cached", site.plugins, &SINGLE, reports)?;
+    measured.push(row("cached, all plugins", beside, single, None, BESIDE));
+    let many = stage.gifts("cached", &alone, &[&COMBOS[..], &["--zipf", "0", "--rooms", "100"]].concat(), reports)?;
+    let one = stage.gifts("cached", &alone, &[&COMBOS[..], &["--one-room"]].concat(), reports)?;
     measured.push(row("one streamer, distributed", one, many, Some(0.9), STREAMER));
     measured.extend(stage.micro("settling", &[])?);
     measured.extend(stage.latency()?);
     Ok(measured)
 }
 
-const GIFTS: &str = "settled in PostgreSQL and audited, by the time from the first request to the last settlement; one host, 64 connections, \
-                     1,000 viewers, 20 rooms by Zipf, a tenth begins combos; an installation older than six minutes; limit: redis-benchmark \
-                     with the same hold script and arguments, 64 connections, no pipelining; all servers and the generator on the same cores";
+/// What the limit does: each gift is one hold, and none is sent twice. As many connections as redis-benchmark has.
+const SINGLE: [&str; 6] = ["--connections", "256", "--duplicates-permille", "0", "--combos-permille", "0"];
+/// A hold in a combo is another script, with counters.
+const COMBOS: [&str; 4] = ["--connections", "256", "--duplicates-permille", "0"];
+
+const GIFTS: &str = "settled in PostgreSQL and audited, by the time from the first request to the last settlement; one host with the gift plugin, \
+                     256 connections, 1,000 viewers, 20 rooms by Zipf; an installation older than six minutes; limit: redis-benchmark with the \
+                     same hold script and arguments, 256 connections, no pipelining; all servers and the generator on the same cores";
+const BESIDE: &str = "the same with every plugin installed and none but the gift plugin in a room: lottery and pk read each gift all the same";
 const STREAMER: &str =
     "settled gifts to one streamer in one room, durability `cached`; limit: to 100 streamers in 100 rooms, uniformly";
 
@@ -65,6 +73,15 @@ fn row(name: &str, figure: f64, limit: f64, goal: Option<f64>, contains: &str) -
         met: goal.map(|goal| ratio >= goal),
         contains: contains.into(),
     }
+}
+
+/// A folder with the gift plugin alone.
+fn gift_alone(site: &Site<'_>) -> anyhow::Result<PathBuf> {
+    let folder = site.workspace.target.join("bench-plugins");
+    std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let from = site.plugins.join(GIFT);
+    std::fs::copy(&from, folder.join(GIFT)).with_context(|| format!("cannot copy {}", from.display()))?;
+    Ok(folder)
 }
 
 struct Stage<'a> {
@@ -119,10 +136,10 @@ impl Stage<'_> {
         Ok(Place { stage: self, postgres: at("postgres"), name, env })
     }
 
-    /// Settled gifts a second on one host.
-    fn gifts(&self, durability: &str, args: &[&str], reports: &mut Vec<Value>) -> anyhow::Result<f64> {
+    /// Settled gifts a second on one host with the plugins of a folder.
+    fn gifts(&self, durability: &str, plugins: &Path, args: &[&str], reports: &mut Vec<Value>) -> anyhow::Result<f64> {
         let place = self.place(durability)?;
-        let server = place.start(1)?;
+        let server = place.start(1, plugins)?;
         place.age()?;
         let report = self.site.load(&server, args)?;
         server.stop()?;
@@ -133,7 +150,8 @@ impl Stage<'_> {
     /// Gifts to one host, and what another host and the database see of them.
     fn latency(&self) -> anyhow::Result<Vec<Row>> {
         let place = self.place("queued")?;
-        let servers: Vec<Server> = (1..=HOSTS).map(|number| place.start(number)).collect::<Result<_, _>>()?;
+        let servers: Vec<Server> =
+            (1..=HOSTS).map(|number| place.start(number, self.site.plugins)).collect::<Result<_, _>>()?;
         place.age()?;
         let secret = servers.first().context("there is no server")?.secret_file();
         let authorities: Vec<&str> = servers.iter().map(|server| server.authority.as_str()).collect();
@@ -149,8 +167,8 @@ impl Stage<'_> {
 }
 
 impl Place<'_> {
-    fn start(&self, number: usize) -> anyhow::Result<Server> {
-        let Site { workspace, program, plugins, .. } = self.stage.site;
+    fn start(&self, number: usize, plugins: &Path) -> anyhow::Result<Server> {
+        let Site { workspace, program, .. } = self.stage.site;
         let data_dir = workspace.target.join(format!("bench-data-{number}"));
         let (listen, env, secret) = ("127.0.0.1:0", &self.env[..], Some(SECRET));
         Server::start(&Options { program, plugins, data_dir: &data_dir, listen, env, secret })

@@ -119,7 +119,7 @@ impl Member {
             .set("max.poll.interval.ms", ms(settings.poll_interval_max.max(settings.session_timeout)))
             .set("queued.max.messages.kbytes", settings.prefetch_kib_max.to_string())
             // Under load events come in hundreds, each of which would be an answer of its own; alone one waits so long at most.
-            .set("fetch.min.bytes", "8192")
+            .set("fetch.min.bytes", "65536")
             .set("fetch.wait.max.ms", "20")
             .set("fetch.error.backoff.ms", "100");
         let consumer = client.create_with_context(following).map_err(unavailable)?;

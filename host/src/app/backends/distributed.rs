@@ -31,6 +31,17 @@ const SETTLED: &str = "settled";
 /// much. A decision; what it gains was not shown on a noisy machine.
 pub const SETTLE_PACE: Pace = Pace { lanes: 4, gather: Duration::from_millis(150) };
 
+/// How long the relay gathers what a bucket has, and the producer what a partition gets, where no answer waits for Kafka. A gift that comes
+/// alone waits for the producer only. Until then it is where the durability says, and nowhere else.
+const GATHER: Gather = Gather { relay: Duration::from_millis(50), linger: Duration::from_millis(20) };
+/// The same where answers wait.
+const GATHER_AWAITED: Gather = Gather { relay: Duration::from_millis(5), linger: Duration::from_millis(2) };
+
+struct Gather {
+    relay: Duration,
+    linger: Duration,
+}
+
 /// What has to be asked and closed.
 pub(super) struct Distributed {
     pub(super) process: String,
@@ -52,7 +63,7 @@ pub(super) async fn open(keys: &config::Distributed, clock: Arc<dyn Clock>) -> R
     let db = Postgres::open(postgres_settings(keys)).await?;
     let process = if keys.process.is_empty() { uuid::Uuid::now_v7().to_string() } else { keys.process.clone() };
     let publish_max = Duration::from_millis(keys.kafka_delivery_timeout_ms) + PUBLISH_MARGIN;
-    let answers_need_kafka = matches!(durability(keys), Durability::Queued);
+    let answers_need_kafka = answers_need_kafka(keys);
     let postgres = Arc::clone(db.guard());
     Ok(Backends {
         cache: redis.cache.clone(),
@@ -82,6 +93,7 @@ impl Distributed {
             settings: relay::Settings {
                 publish_max: self.publish_max,
                 queue_len_max: self.queue_len_max,
+                gather: gather(self.answers_need_kafka).relay,
                 ..relay::Settings::default()
             },
         }
@@ -126,6 +138,14 @@ fn durability(keys: &config::Distributed) -> Durability {
     }
 }
 
+fn answers_need_kafka(keys: &config::Distributed) -> bool {
+    matches!(durability(keys), Durability::Queued)
+}
+
+fn gather(is_awaited: bool) -> Gather {
+    if is_awaited { GATHER_AWAITED } else { GATHER }
+}
+
 fn guard(keys: &config::Distributed) -> guard::Settings {
     guard::Settings {
         failures_max: keys.breaker_failures_max,
@@ -148,6 +168,7 @@ fn redis_settings(keys: &config::Distributed) -> redis::Settings {
 
 fn kafka_settings(keys: &config::Distributed) -> kafka::Settings {
     kafka::Settings {
+        linger: gather(answers_need_kafka(keys)).linger,
         prefix: format!("{}.", keys.prefix),
         partitions: keys.kafka_partitions,
         replication: keys.kafka_replication,

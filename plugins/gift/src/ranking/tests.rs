@@ -35,12 +35,13 @@ struct Room {
 
 impl Room {
     fn count(&mut self, batch: &[Contribution]) {
-        let Some(step) = Step::plan(&self.seen, &batch.iter().collect::<Vec<_>>()) else { return };
-        for write in step.writes {
+        let group: Group = batch.iter().collect();
+        let Some(counting) = Counting::plan(&self.seen, &group) else { return };
+        for write in scores(&counting.gifts) {
             let cache::Write::RankAdd(score) = write else { panic!("{write:?}") };
             *self.scores.entry((score.key, score.member)).or_default() += score.delta;
         }
-        self.seen = step.seen;
+        self.seen = counting.seen;
     }
 
     fn score(&self, key: &str, user: &str) -> i64 {

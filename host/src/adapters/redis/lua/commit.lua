@@ -81,12 +81,14 @@ function writes.rank_remove(slot, _, name)
   return '0'
 end
 
+local WITH_MEMBERS = { set_add = true, set_remove = true, rank_add = true, rank_enter = true, rank_set = true, rank_remove = true }
+
 -- The members that the writes name, for each key: they are read in one go. Of very many the rest is read one by one.
 local function members_named(first)
   local named = {}
   for index = 0, tonumber(ARGV[8]) - 1 do
     local kind, name, member = ARGV[first + 6 * index], ARGV[first + 6 * index + 1], ARGV[first + 6 * index + 2]
-    if kind:find('^set_') or kind:find('^rank_') then
+    if WITH_MEMBERS[kind] then
       local fields = named[name] or {}
       named[name] = fields
       if #fields < AT_ONCE then fields[#fields + 1] = 'm' .. member end

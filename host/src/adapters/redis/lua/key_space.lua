@@ -87,12 +87,14 @@ end
 
 -- What changes in a ranking's sorted set when a member's score does.
 local function move(name, before, value, places, gone)
-  local was, rank, is = before and select(2, place(before, name))
+  local rank, is
   if value then
     rank, is = place(value, name)
     places[#places + 1], places[#places + 2] = rank, is
   end
-  if was and was ~= is then gone[#gone + 1] = was end
+  if not before or (value and #before <= 15 and #value <= 15) then return end
+  local _, was = place(before, name)
+  if was ~= is then gone[#gone + 1] = was end
 end
 
 local function write_members(slot, fields)

@@ -1,22 +1,27 @@
 -- KEYS: for each: account, lease. ARGV: for each: ttl, balance or '', version, number of event ids, then these.
 local function release(key, lease, ttl, settled, newest, first, last)
-  local account = redis.call('HMGET', key, 'b', 'v', 'h')
+  local outcomes, is_named = {}, {}
+  for at = first, last do
+    local outcome = 'o' .. ARGV[at]
+    if not is_named[outcome] then outcomes[#outcomes + 1] = outcome end
+    is_named[outcome] = true
+  end
+  local account = redis.call('HMGET', key, 'b', 'v', 'h', unpack(outcomes))
   local balance, version, held = account[1], account[2], account[3]
   if not balance then
     -- A load under way has read the database too early; and a user that did not exist may exist now.
     redis.call('DEL', key, lease)
     return
   end
-  for at = first, last do
-    local outcome = redis.call('HGET', key, 'o' .. ARGV[at])
-    if outcome then
-      held = minus(held, outcome:match('^[^|]*|[^|]*|[^|]*|(%d+)|'))
-      redis.call('HDEL', key, 'o' .. ARGV[at])
-    end
+  for index = 1, #outcomes do
+    local outcome = account[3 + index]
+    if outcome then held = minus(held, outcome:match('^[^|]*|[^|]*|[^|]*|(%d+)|')) end
   end
+  if #outcomes > 0 then redis.call('HDEL', key, unpack(outcomes)) end
   if settled ~= '' and less(version, newest) then balance, version = settled, newest end
   redis.call('HSET', key, 'b', balance, 'v', version, 'h', held, 's', minus(balance, held))
-  if redis.call('HLEN', key) == 4 then redis.call('PEXPIRE', key, ttl) end
+  -- Every hold is of 1 or more: nothing is held when none is open.
+  if held == '0' then redis.call('PEXPIRE', key, ttl) end
 end
 
 local at, fault = 1, nil
