@@ -1,5 +1,6 @@
 //! Many live rooms with three plugins each: what a room takes in memory, how long a restart takes with them, and how long a stream takes
-//! to start among them. `cargo bench --bench rooms -- --rooms 100000 --streams 500`
+//! to start among them; and one room with very many participants.
+//! `cargo bench --bench rooms -- --rooms 100000 --streams 500 --participants 1000000`
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 #![allow(clippy::float_arithmetic)]
@@ -13,6 +14,7 @@ use std::time::Instant;
 use greenroom::adapters::embedded::SystemClock;
 use greenroom::domain::{RoomId, UserId};
 use greenroom::room::{NewRoom, PluginChoice, Rooms};
+use house::participants::{self, Names};
 use house::{Goal, House, Row, STREAMER, argument, median, memory};
 use sqlx::{Connection, SqliteConnection};
 
@@ -20,6 +22,12 @@ use sqlx::{Connection, SqliteConnection};
 const TEMPLATE: i64 = 1;
 const OPERATOR: UserId = UserId(1);
 const PLUGINS: [&str; 3] = ["gift", "hello", "other"];
+const PARTICIPANTS: Names = Names {
+    counter: "participants counted",
+    ranking: "members of a ranking",
+    first: "its first 100",
+    place: "a place in it",
+};
 
 #[tokio::main]
 async fn main() {
@@ -76,6 +84,7 @@ async fn main() {
         "ms",
         "median of Rooms::start_stream among them: the lifecycle calls, of which gift's looks at its catalogue, and the durable commit",
     );
+    participants::measure(&*house.cache, &PARTICIPANTS).await;
     house.embedded.close().await.unwrap();
 }
 

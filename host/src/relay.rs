@@ -2,7 +2,7 @@
 //!
 //! The buckets are shared between all hosts by leases: each host takes about as many as any other, and those of a host that died are
 //! taken over once their leases have lapsed. A bucket's holder reads its log in order, publishes, and removes what the queue has
-//! acknowledged: at least once, and never out of order within a bucket. It stops publishing before its lease may have lapsed, by its
+//! acknowledged: at least once, and never out of order within a bucket. After a read that was not full it waits a little, so that the next brings more. It stops publishing before its lease may have lapsed, by its
 //! own monotonic clock. While the queue is away it tries again, less and less often, and nothing is lost: the outbox grows until the
 //! cache refuses new holds. While settling stands still the queue fills instead, up to a bound; then nothing is published either, and
 //! it ends in the same way.
@@ -45,8 +45,8 @@ pub struct Settings {
     pub batch_len_max: usize,
     /// How long a read waits for an entry.
     pub read_wait: Duration,
-    /// From one read of a bucket to the next, if there was something to publish: each has its price, however little it brings. Zero where
-    /// an answer waits for the queue.
+    /// The least time from one read of a bucket to the next, if the first brought something and was not full: each has its price, however
+    /// little it brings. Not during a recovery. What is relayed waits longer by as much.
     pub gather: Duration,
     /// Nothing of a publish may reach the queue later than this after it began: the queue's delivery time-out and something more.
     pub publish_max: Duration,

@@ -62,6 +62,8 @@ pub struct Pace {
     /// How many batches at the same time, 1 or more; each takes other partitions. It helps where batches wait for a network, and hurts
     /// where one writer is all there is.
     pub lanes: usize,
+    /// Events of a lane, at least: a transaction has its price, however small it is, and so has each room in it.
+    pub lane_len: usize,
     /// Under load a batch is gathered for so long, because each has its price, however small it is. Whoever waits for the books waits
     /// longer by as much.
     pub gather: Duration,

@@ -1,7 +1,7 @@
 //! `cargo xtask test`: every test of the workspace, with a count at the end that cannot hide anything.
 //!
 //! The tests themselves find the plugins in `target/plugins`, so those are built first, and the servers of the distributed mode through
-//! the environment, so those are started. Suites run side by side; what one says is printed whole when it ends. Each suite's closing line
+//! the environment, so those are started. Suites run side by side, but for the crowded ones; what one says is printed whole when it ends. Each suite's closing line
 //! is read and added up, and a table at the end says what ran over which backend.
 
 mod follow;
@@ -63,7 +63,7 @@ pub(crate) fn run(workspace: &Workspace, filter: &[String], checks: bool) -> any
     let started = Instant::now();
     let built = plugins::run(workspace).and_then(|_| job::build(workspace));
     let mut report = Report::default();
-    // Cargo compiles them: before there is anything beside which that would slow down.
+    // Cargo compiles them, so they run before anything that this would slow down.
     let examples = built.is_ok().then(|| filtered(job::examples(workspace), filter));
     lanes::run(examples.into_iter().collect(), |ended| report.take(ended));
     let tested = built.and_then(|jobs| {

@@ -1,7 +1,7 @@
 //! The distributed mode beside its limits: the hold's script alone, PostgreSQL's statement alone, settling alone, and latencies across
 //! hosts. The servers are named by the variables that `cargo xtask services up` prints; `cargo xtask bench distributed` starts them,
 //! and adds the figures over HTTP.
-//! `cargo bench --bench distributed -- script|settling|latency|open NAME|age NAME|close NAME`
+//! `cargo bench --bench distributed -- script|participants|settling|latency|open NAME|age NAME|close NAME`
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 #![allow(clippy::float_arithmetic, clippy::print_stdout, clippy::cast_precision_loss, clippy::cast_possible_wrap)]
@@ -15,7 +15,16 @@ mod script;
 mod settling;
 mod stage;
 
-use place::Place;
+use greenroom::adapters::redis;
+use house::participants::{self, Names};
+use place::{Place, begin};
+
+const PARTICIPANTS: Names = Names {
+    counter: "participants, Redis",
+    ranking: "members of a ranking, Redis",
+    first: "its first 100, Redis",
+    place: "a place in it, Redis",
+};
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
@@ -25,14 +34,21 @@ fn main() {
     runtime.block_on(async {
         match (task, name) {
             ("script", _) => with_place(async |place| script::measure(place).await).await,
+            ("participants", _) => with_place(async |place| take_part(place).await).await,
             ("settling", _) => with_place(async |place| settling::measure(place).await).await,
             ("latency", _) => latency::measure().await,
             ("open", Some(name)) => Place::open(name).await.print(),
             ("age", Some(name)) => Place::named(name).age_epochs().await,
             ("close", Some(name)) => Place::named(name).close().await,
-            _ => eprintln!("nothing to do: script, settling, latency, open NAME, age NAME or close NAME"),
+            _ => eprintln!("nothing to do: script, participants, settling, latency, open NAME, age NAME or close NAME"),
         }
     });
+}
+
+async fn take_part(place: &Place) {
+    let redis::Redis { cache, outbox, .. } = redis::open(place.redis_settings()).await.unwrap();
+    begin(&*outbox).await;
+    participants::measure(&*cache, &PARTICIPANTS).await;
 }
 
 async fn with_place(measure: impl AsyncFnOnce(&Place)) {

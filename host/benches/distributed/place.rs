@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use greenroom::adapters::{kafka, postgres, redis as adapter};
+use greenroom::ports::outbox::Outbox;
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
@@ -20,6 +21,18 @@ use removal::remove_database;
 const AGE_US: u64 = 3_600_000_000;
 /// How long the buckets of a new installation may take to get their epochs.
 const EPOCHS_WAIT: Duration = Duration::from_secs(60);
+
+/// Nobody else wants the buckets of a place.
+const LEASE_TTL: Duration = Duration::from_secs(60);
+
+/// Gives every bucket of an empty place its epoch, as a relay does once it knows that nothing is on its way.
+pub async fn begin(outbox: &dyn Outbox) {
+    for bucket in 0..outbox.buckets() {
+        let lease = outbox.lease(bucket, LEASE_TTL).await.unwrap().unwrap();
+        let page = outbox.read(lease, None, 1, Duration::ZERO).await.unwrap().unwrap();
+        assert!(outbox.set_epoch(lease, &page.history).await.unwrap());
+    }
+}
 
 pub struct Place {
     pub name: String,

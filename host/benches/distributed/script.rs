@@ -9,17 +9,17 @@ use bytes::Bytes;
 use greenroom::adapters::redis as adapter;
 use greenroom::domain::{Account, Amount, AssetType, ContentDigest, EventId, RoomId, UserId};
 use greenroom::ports::cache::{Cache, Hold, HoldResult, Settled};
-use greenroom::ports::outbox::Outbox;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
-use crate::house::{Goal, Row};
-use crate::place::Place;
+use crate::house::{Goal, Row, median};
+use crate::place::{Place, begin};
 
-const CALLS: u32 = 300_000;
-/// As many as `greenroom bench` has for the gifts.
-const CLIENTS: u32 = 256;
-const LEASE_TTL: std::time::Duration = std::time::Duration::from_secs(60);
+const CALLS: u32 = 100_000;
+/// Of the medians of so many runs with each number of clients the greatest is the limit.
+const RUNS: usize = 3;
+/// What redis-benchmark does best with differs from machine to machine; the gifts come over 256 connections.
+const CLIENTS: [u32; 2] = [64, 256];
 /// In the place of these digits redis-benchmark draws others.
 const DRAWN: &str = "000000000000";
 const RANDOM: &str = "__rand_int__";
@@ -27,15 +27,15 @@ const PAYLOAD: &[u8] = br#"{"streamId":"0192f3c1-7d2a-7000-8000-000000000001","g
 
 pub async fn measure(place: &Place) {
     let hold = captured(place).await;
-    let (single, pipelined) = (benchmark(place, &hold, 1), benchmark(place, &hold, 16));
+    let (single, pipelined) = (best(place, &hold, 1), best(place, &hold, 16));
     let row = |name, figure, contains| {
         Row { name, figure, unit: "/s", limit: None, ratio: None, goal: Goal::None, contains }.print();
     };
     row(
         "hold script, redis-benchmark",
         single,
-        "the limit of gifts: EVALSHA of the adapter's own hold with its keys and arguments, as one gift outside a combo has them; 256 \
-         connections, no pipelining",
+        "the limit of gifts: EVALSHA of the adapter's own hold with its keys and arguments, as one gift outside a combo has them; 64 or \
+         256 connections, no pipelining; the better median of three runs each",
     );
     row("hold script, -P 16", pipelined, "the same with 16 requests in each pipeline");
 }
@@ -43,11 +43,7 @@ pub async fn measure(place: &Place) {
 /// The words of a hold, as the adapter sends it.
 async fn captured(place: &Place) -> Vec<Vec<u8>> {
     let adapter::Redis { cache, outbox, .. } = adapter::open(place.redis_settings()).await.unwrap();
-    for bucket in 0..outbox.buckets() {
-        let lease = outbox.lease(bucket, LEASE_TTL).await.unwrap().unwrap();
-        let page = outbox.read(lease, None, 1, std::time::Duration::ZERO).await.unwrap().unwrap();
-        assert!(outbox.set_epoch(lease, &page.history).await.unwrap());
-    }
+    begin(&*outbox).await;
     let payer = Account { user_id: UserId(1_763_731_000_000_001), asset_type: AssetType(1) };
     let lease = cache.lease(payer).await.unwrap().unwrap();
     let settled = Settled { balance: Amount(1_000_000_000_000), version: 1 };
@@ -116,11 +112,16 @@ fn words(line: &str) -> Vec<Vec<u8>> {
 }
 
 /// Calls a second.
-fn benchmark(place: &Place, hold: &[Vec<u8>], pipeline: u32) -> f64 {
+fn best(place: &Place, hold: &[Vec<u8>], pipeline: u32) -> f64 {
+    let runs = |clients| (0..RUNS).map(|_| benchmark(place, hold, clients, pipeline)).collect();
+    CLIENTS.map(|clients| median(runs(clients))).into_iter().fold(0.0, f64::max)
+}
+
+fn benchmark(place: &Place, hold: &[Vec<u8>], clients: u32, pipeline: u32) -> f64 {
     use std::os::unix::ffi::OsStringExt;
     let (host, port) = place.redis.strip_prefix("redis://").unwrap().trim_end_matches('/').split_once(':').unwrap();
     let mut command = Command::new("redis-benchmark");
-    command.args(["-h", host, "-p", port, "-n", &CALLS.to_string(), "-c", &CLIENTS.to_string()]);
+    command.args(["-h", host, "-p", port, "-n", &CALLS.to_string(), "-c", &clients.to_string()]);
     command.args(["-P", &pipeline.to_string(), "-r", "1000000000", "--csv"]);
     for word in hold {
         // A word of a command line has no zero byte. The script does not look into the event, where they are.
@@ -134,7 +135,7 @@ fn benchmark(place: &Place, hold: &[Vec<u8>], pipeline: u32) -> f64 {
     let line = text.lines().last().unwrap_or_default();
     let figures: Vec<&str> = line.rsplit(',').collect();
     eprintln!(
-        "redis-benchmark -P {pipeline}: {}",
+        "redis-benchmark -c {clients} -P {pipeline}: {}",
         figures.iter().rev().skip(figures.len().saturating_sub(7)).copied().collect::<Vec<_>>().join(",")
     );
     figures[6].trim_matches('"').parse().unwrap_or_else(|_| panic!("strange line: {line}"))

@@ -2,6 +2,7 @@
 
 #![allow(dead_code)]
 
+pub mod participants;
 pub mod undelayed;
 
 use std::path::{Path, PathBuf};

@@ -85,7 +85,7 @@ impl Backends {
     /// How much is settled at once.
     pub(super) fn settle_pace(&self) -> Pace {
         match &self.kind {
-            Kind::Embedded(_) => Pace { lanes: 1, gather: GATHER_BRIEFLY },
+            Kind::Embedded(_) => Pace { lanes: 1, lane_len: 1, gather: GATHER_BRIEFLY },
             Kind::Distributed(_) if self.answers_need_books() => Pace { gather: GATHER_BRIEFLY, ..SETTLE_PACE },
             Kind::Distributed(_) => SETTLE_PACE,
         }

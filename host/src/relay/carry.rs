@@ -1,4 +1,4 @@
-//! Carrying one bucket: read, publish, and remove with the next read.
+//! Carrying one bucket: read, publish, and remove with the next read. Between reads that bring little it waits, so that the next brings more.
 //!
 //! It always reads from the log's first entry: everything before was removed. So an entry that comes back because the bucket went back
 //! in time is published again rather than passed over, unless a removal comes first that it is part of: then the queue has it already, and
@@ -102,7 +102,7 @@ impl Carrier {
         Ok(page)
     }
 
-    /// Carries one batch.
+    /// Carries one batch, and waits until the next is worth a read. A full page has more behind it, and a recovery is not held up.
     async fn turn(&mut self) -> Result<(), Fault> {
         let stop = self.stop.clone();
         let (max, wait) = (self.shared.relay.settings.batch_len_max, self.shared.relay.settings.read_wait);
@@ -112,10 +112,15 @@ impl Carrier {
         let len = page.entries.len();
         self.publish(&mut page).await?;
         self.recover(&page, len == 0).await?;
-        if (1..max).contains(&len) && self.recovery.is_none() {
-            let gather = self.shared.relay.settings.gather.saturating_sub(read_at.elapsed());
-            let _ = stop.run_until_cancelled(tokio::time::sleep(gather)).await;
+        let gather = self.shared.relay.settings.gather.saturating_sub(read_at.elapsed());
+        if !(1..max).contains(&len) || self.recovery.is_some() || gather.is_zero() {
+            return Ok(());
         }
+        // What the queue has would be published once more if another host took over meanwhile.
+        if self.taken.is_some() {
+            self.read(0, Duration::ZERO).await?;
+        }
+        let _ = stop.run_until_cancelled(tokio::time::sleep(gather)).await;
         Ok(())
     }
 

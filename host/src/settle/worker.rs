@@ -14,8 +14,6 @@ use crate::ports::queue::{self, Delivery, Offsets};
 
 /// Events of one batch, as the interface of plugins promises.
 const BATCH_MAX: usize = 1_000;
-/// Fewer events than that are not worth a lane: a transaction has its price, however small it is, and so has each room in it.
-const LANE_LEN_MIN: usize = 500;
 /// Events of one poll from which on there is load; a decision.
 const LOAD_LEN: usize = 16;
 /// How long to wait for the first event of a batch.
@@ -92,7 +90,7 @@ impl Worker {
 
     /// Deals with what was polled, however often that takes. Offsets are committed only where everything before them is dealt with.
     async fn settle_polled(&mut self, polled: Vec<Delivery>, shutdown: &CancellationToken) {
-        let worth = polled.len().div_ceil(LANE_LEN_MIN);
+        let worth = (polled.len() / self.settle.pace.lane_len.max(1)).max(1);
         let lanes = lanes::divide(polled, self.settle.pace.lanes.min(worth)).into_iter();
         let settled = join_all(lanes.map(|lane| self.settle_lane(lane, shutdown))).await;
         // Lanes have no partition in common.

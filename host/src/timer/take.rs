@@ -70,13 +70,9 @@ impl Timers {
         now_ms: u64,
     ) -> Result<Vec<Arc<str>>, Error> {
         let mut members = Vec::new();
-        for read in 0..3 {
-            // From the beginning again: what others have removed meanwhile must not move one out of sight.
-            let (offset, len) = match read {
-                0 => (0, PEEK),
-                1 => (0, PAGE),
-                _ => (firing.further(PAGE), PAGE),
-            };
+        // From the beginning again: what others have removed meanwhile must not move one out of sight.
+        for (is_further, len) in [(false, PEEK), (false, PAGE), (true, PAGE)] {
+            let offset = if is_further { firing.further(PAGE) } else { 0 };
             let page = match self.cache.top(shard, DUE, offset, len, now_ms).await {
                 Ok(page) => page,
                 Err(error) => {

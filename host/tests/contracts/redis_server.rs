@@ -3,6 +3,7 @@
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use greenroom_services::Leash;
 use redis::FromRedisValue;
 use redis::aio::MultiplexedConnection;
 
@@ -11,6 +12,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) struct RedisServer {
     child: Child,
+    leash: Leash,
     port: u16,
     dir: tempfile::TempDir,
     more: Vec<&'static str>,
@@ -29,7 +31,8 @@ impl RedisServer {
             }
         };
         let child = spawn(port, dir.path(), more);
-        let server = Self { child, port, dir, more: more.to_vec() };
+        let leash = Leash::new(child.id()).unwrap();
+        let server = Self { child, leash, port, dir, more: more.to_vec() };
         server.wait_for(&["PING"], |answer| answer == "PONG").await;
         server
     }
@@ -57,6 +60,7 @@ impl RedisServer {
     /// After [`Self::kill`]: with the data that its file has.
     pub(crate) async fn start_again(&mut self) {
         self.child = spawn(self.port, self.dir.path(), &self.more);
+        self.leash = Leash::new(self.child.id()).unwrap();
         self.wait_for(&["PING"], |answer| answer == "PONG").await;
     }
 

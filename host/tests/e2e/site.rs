@@ -34,7 +34,7 @@ const BUCKETS: &str = "8";
 /// Users whom no test knows, enough of them for every bucket to have some.
 const STRANGERS: std::ops::Range<i64> = 9_000_000..9_000_128;
 const RECOVERED_WITHIN: Duration = Duration::from_secs(180);
-/// By a server that the tests share.
+/// How long a server that tests share may take for an answer on a busy machine.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(30);
 
 /// A place where hosts of a test's own run.

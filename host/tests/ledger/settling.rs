@@ -174,7 +174,7 @@ impl Settling {
             deliveries: Arc::new(Faulty { db: house.db.clone(), faults: AtomicU32::new(faults) }),
             clock: Arc::new(SystemClock),
             ladder: Ladder::new(vec![Duration::from_millis(1)]),
-            pace: Pace { lanes: 3, gather: Duration::from_millis(30) },
+            pace: Pace { lanes: 3, lane_len: 2, gather: Duration::from_millis(30) },
         };
         let stop = CancellationToken::new();
         let task = tokio::spawn(settle.run(stop.clone()));

@@ -135,3 +135,32 @@ async fn a_timer_that_fails_is_put_off_and_one_that_was_set_anew_stays() {
     assert_eq!(due(&timers).await.len(), 1, "set anew while it was firing");
     house.close().await;
 }
+
+#[tokio::test]
+async fn as_many_are_taken_as_there_is_room_for_and_when_the_next_is_due_is_told() {
+    let dir = TempDir::new().unwrap();
+    let house = House::open(&dir).await;
+    let clock = Arc::new(Hand(AtomicU64::new(1_000_000)));
+    let timers = Timers::new(house.embedded.cache.clone(), clock.clone());
+    let (plugins, room) = (["one", "other"].map(Arc::<str>::from), RoomId(7));
+    let set = async |numbers: std::ops::Range<u64>| {
+        for number in numbers {
+            for plugin in &plugins {
+                timers.set(plugin, room, &format!("timer-{number}"), 100 + number, b"x").await.unwrap();
+            }
+        }
+    };
+    let take = async || timers.take(room.0.unsigned_abs() % SHARDS, &mut Firing::default()).await.unwrap();
+    timers.set(&plugins[0], room, "later", 5_000, b"x").await.unwrap();
+    set(0..9).await;
+    clock.move_on(1_000);
+    let taken = take().await;
+    assert_eq!((taken.timers.len(), taken.next_ms), (18, Some(1_005_000)));
+    // Each plugin has 32 places.
+    set(9..200).await;
+    clock.move_on(1_000);
+    let taken = take().await;
+    assert_eq!((taken.timers.len(), taken.next_ms), (64, None));
+    drop(timers);
+    house.close().await;
+}

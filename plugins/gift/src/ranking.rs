@@ -16,7 +16,7 @@ use crate::{calendar, catalogue};
 /// How many counted gifts are remembered besides those of the last batch: 1 KiB for each room and partition.
 const REMEMBERED_MIN: usize = 128;
 const FINGERPRINT_LEN: usize = 8;
-/// Partitions of one step: what is remembered of them all is read at once.
+/// Partitions of one step: `get-many` reads up to 1,024 keys and 4 MiB, and what is remembered of one has 9 KiB at most, with the whole batch in it.
 const PARTITIONS_AT_ONCE: usize = 256;
 const HOUR_MS: u32 = 3_600_000;
 /// A ranking of a stream or a week is kept so long after its last gift.
@@ -81,25 +81,41 @@ type Group<'a> = Vec<&'a Contribution>;
 fn count_room(room_id: i64, groups: &[(u32, Group)]) -> Result<(), cache::Error> {
     let shard = format!("room/{room_id}");
     let keys: Vec<(String, String)> =
-        groups.iter().map(|(partition, _)| (shard.clone(), format!("counted/{partition}"))).collect();
+        groups.iter().map(|(partition, _)| (shard.clone(), memory_key(*partition))).collect();
     for _ in 0..CONFLICTS_MAX {
-        let seen = cache::get_many(&keys)?;
-        let (mut checks, mut writes, mut counted) = (Vec::new(), Vec::new(), Vec::new());
-        for (((_, key), expected), (_, group)) in keys.iter().zip(seen).zip(groups) {
-            let Some(counting) = Counting::plan(expected.as_deref().unwrap_or_default(), group) else { continue };
-            counted.extend(counting.gifts);
-            let put = cache::Put { key: key.clone(), value: counting.seen, ttl_ms: Some(LONG_TTL_MS) };
-            writes.push(cache::Write::Put(put));
-            checks.push(cache::Check { key: key.clone(), expected });
-        }
-        writes.extend(scores(&counted));
-        if writes.is_empty()
-            || !matches!(cache::commit(&shard, None, &checks, &writes)?, cache::Outcome::CheckFailed(_))
-        {
+        let (checks, writes) = step(groups, cache::get_many(&keys)?);
+        if writes.is_empty() {
             return Ok(());
+        }
+        match cache::commit(&shard, None, &checks, &writes)? {
+            cache::Outcome::Applied(_) => return Ok(()),
+            cache::Outcome::CheckFailed(_) => {}
+            refused => return Err(cache::Error::Other(format!("{refused:?}"))),
         }
     }
     Err(cache::Error::Overloaded)
+}
+
+fn memory_key(partition: u32) -> String {
+    format!("counted/{partition}")
+}
+
+/// The step that counts gifts of one room, from what is remembered of each partition; no writes if there is nothing to count.
+fn step(groups: &[(u32, Group)], seen: Vec<Option<Vec<u8>>>) -> (Vec<cache::Check>, Vec<cache::Write>) {
+    let (mut checks, mut writes, mut gifts) = (Vec::new(), Vec::new(), Vec::new());
+    for ((partition, group), expected) in groups.iter().zip(seen) {
+        let Some(counting) = Counting::plan(expected.as_deref().unwrap_or_default(), group) else { continue };
+        gifts.extend(counting.gifts);
+        let key = memory_key(*partition);
+        writes.push(cache::Write::Put(cache::Put {
+            key: key.clone(),
+            value: counting.seen,
+            ttl_ms: Some(LONG_TTL_MS),
+        }));
+        checks.push(cache::Check { key, expected });
+    }
+    writes.extend(scores(&gifts));
+    (checks, writes)
 }
 
 /// What is to be counted of one room and partition.

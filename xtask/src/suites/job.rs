@@ -15,7 +15,7 @@ use greenroom_services::progress::shown;
 /// Each has several hosts and servers under load, and on two cores side by side none of them is answered in time: never two of them at once.
 /// The longest are first.
 const CROWDED: [&str; 3] = ["faults", "show_distributed", "e2e_distributed"];
-/// Those that take longest of the others, first of all, so that none of them runs alone at the end.
+/// Those that take longest of the others, which begin before the rest, so that none of them runs alone at the end.
 const LONGEST: [&str; 3] = ["e2e_embedded", "contracts_postgres", "show_embedded"];
 /// Each of their tests waits ten seconds until a new installation begins to hold: more of them at once than there are cores.
 const WAITING: [&str; 1] = ["e2e_distributed"];
@@ -29,7 +29,7 @@ pub(super) struct Job {
     /// What cargo would say of it; nothing if it is cargo itself.
     pub(super) announcement: Option<String>,
     pub(super) command: Command,
-    /// Not beside another one that is.
+    /// Whether no other crowded one may run beside it.
     pub(super) is_crowded: bool,
 }
 

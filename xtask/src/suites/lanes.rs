@@ -14,13 +14,13 @@ use super::job::Job;
 /// Suites that run at the same time. Each runs as many of its tests at once as there are cores.
 const LANES: usize = 2;
 /// The lane of those that are never beside each other.
-const CROWDED: usize = 0;
+const CROWDED_LANE: usize = 0;
 const TELL_EVERY: Duration = Duration::from_secs(60);
 
 /// A suite that has ended.
 pub(super) struct Ended {
     pub(super) output: String,
-    /// An error if it could not be run.
+    /// An error if it could not be run, hung, or left a process behind.
     pub(super) status: anyhow::Result<ExitStatus>,
 }
 
@@ -39,7 +39,7 @@ struct Lane {
     tests_ended: usize,
 }
 
-/// Runs all jobs, as many at a time as there are lanes, in their order, and tells of each as it ends.
+/// Runs all jobs, as many at a time as there are lanes, in their order, but crowded ones one after the other, and tells of each as it ends.
 pub(super) fn run(jobs: Vec<Job>, mut ended: impl FnMut(Ended)) {
     let jobs = Mutex::new(VecDeque::from(jobs));
     let (sender, receiver) = mpsc::channel();
@@ -78,7 +78,7 @@ fn work(lane: usize, jobs: &Mutex<VecDeque<Job>>, news: &Sender<News>) {
 
 fn next(lane: usize, jobs: &Mutex<VecDeque<Job>>) -> Option<Job> {
     let mut jobs = jobs.lock().unwrap_or_else(PoisonError::into_inner);
-    let place = jobs.iter().position(|job| lane == CROWDED || !job.is_crowded)?;
+    let place = jobs.iter().position(|job| lane == CROWDED_LANE || !job.is_crowded)?;
     jobs.remove(place)
 }
 
@@ -172,7 +172,7 @@ mod tests {
     #[test]
     fn crowded_suites_are_never_side_by_side_and_others_are_beside_them() {
         let folder = tempfile::TempDir::new().unwrap();
-        // Fails if another one is there; waits for the others to have ended, all of which fit beside the first.
+        // Fails if another crowded one is there; waits until the light one has run beside it.
         let alone = "mkdir busy || exit 1; n=0; while [ ! -e light ] && [ $n -lt 600 ]; do sleep 0.05; n=$((n+1)); done; [ -e light ] && rmdir busy";
         let place = format!("cd {} && ", folder.path().display());
         let crowded = |name: &str| Job { is_crowded: true, ..shell(name, &format!("{place}{alone}")) };

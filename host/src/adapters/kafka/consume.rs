@@ -118,7 +118,7 @@ impl Member {
             .set("heartbeat.interval.ms", ms(settings.session_timeout / 4))
             .set("max.poll.interval.ms", ms(settings.poll_interval_max.max(settings.session_timeout)))
             .set("queued.max.messages.kbytes", settings.prefetch_kib_max.to_string())
-            // Under load events come in hundreds, each of which would be an answer of its own; alone one waits so long at most.
+            // Under load events come by hundreds a second, and each would be an answer of its own: it waits for 64 KiB, or for 20 ms.
             .set("fetch.min.bytes", "65536")
             .set("fetch.wait.max.ms", "20")
             .set("fetch.error.backoff.ms", "100");

@@ -94,3 +94,28 @@ fn the_memory_is_bounded() {
     room.count(&repeated(&[contribution(1, "e950", 1)]));
     assert_eq!(room.score("rank/1/stream/s1", "1"), 1_000);
 }
+
+#[test]
+fn one_step_counts_a_room_over_partitions_and_each_has_its_own_memory() {
+    let (first, again, second) =
+        (contribution(1, "a", 10), repeated(&[contribution(1, "a", 10)]), contribution(2, "b", 5));
+    let (checks, writes) = step(&[(3, vec![&first])], vec![None]);
+    assert_eq!((checks.len(), checks[0].key.as_str(), &checks[0].expected), (1, "counted/3", &None));
+    let cache::Write::Put(memory) = &writes[0] else { panic!("{writes:?}") };
+    assert_eq!((memory.key.as_str(), writes.len()), ("counted/3", 1 + 3));
+
+    let seen = vec![Some(memory.value.clone()), None];
+    let (checks, writes) = step(&[(3, vec![&again[0]]), (7, vec![&second])], seen);
+    assert_eq!(checks.iter().map(|check| check.key.as_str()).collect::<Vec<_>>(), ["counted/7"]);
+    let members: Vec<&str> = writes
+        .iter()
+        .filter_map(|write| match write {
+            cache::Write::RankAdd(score) => Some(score.member.as_str()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(members, ["2"; 3], "the first was counted before");
+
+    let (checks, writes) = step(&[(3, vec![&again[0]])], vec![Some(memory.value.clone())]);
+    assert!(checks.is_empty() && writes.is_empty());
+}

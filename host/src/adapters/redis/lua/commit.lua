@@ -81,7 +81,10 @@ function writes.rank_remove(slot, _, name)
   return '0'
 end
 
-local WITH_MEMBERS = { set_add = true, set_remove = true, rank_add = true, rank_enter = true, rank_set = true, rank_remove = true }
+-- The kinds of writes that name a member.
+local WITH_MEMBERS = {
+  set_add = true, set_remove = true, rank_add = true, rank_enter = true, rank_set = true, rank_remove = true,
+}
 
 -- The members that the writes name, for each key: they are read in one go. Of very many the rest is read one by one.
 local function members_named(first)

@@ -6,11 +6,13 @@ local function is_live(expires, now)
   return expires == '' or tonumber(expires) > now
 end
 
--- Where a member stands in a ranking's sorted set, the highest first: a score and a name. Scores of sorted sets are doubles, exact for 15
--- digits. Longer ones may be the same double: their names begin with their digits, which puts them in order.
+-- Characters of a score that a sorted set, whose scores are doubles, has exactly.
+local EXACT = 15
+
+-- Where a member stands in a ranking's sorted set, the highest first: a score and a name. Longer ones may be the same double: their names begin with their digits, which puts them in order.
 local function place(score, name)
   local rank = 0 - tonumber(score)
-  if #score <= 15 then return rank, 'm' .. name end
+  if #score <= EXACT then return rank, 'm' .. name end
   if score:sub(1, 1) == '-' then
     local digits = score:sub(2)
     return rank, 'b' .. ('0'):rep(19 - #digits) .. digits .. name
@@ -92,7 +94,8 @@ local function move(name, before, value, places, gone)
     rank, is = place(value, name)
     places[#places + 1], places[#places + 2] = rank, is
   end
-  if not before or (value and #before <= 15 and #value <= 15) then return end
+  -- Both have the same name: its new place takes that of the old one.
+  if not before or (value and #before <= EXACT and #value <= EXACT) then return end
   local _, was = place(before, name)
   if was ~= is then gone[#gone + 1] = was end
 end

@@ -1,5 +1,6 @@
 -- KEYS: for each: account, lease. ARGV: for each: ttl, balance or '', version, number of event ids, then these.
 local function release(key, lease, ttl, settled, newest, first, last)
+  -- A batch has up to 1,000 events; one that it names twice is released once.
   local outcomes, is_named = {}, {}
   for at = first, last do
     local outcome = 'o' .. ARGV[at]
@@ -20,8 +21,8 @@ local function release(key, lease, ttl, settled, newest, first, last)
   if #outcomes > 0 then redis.call('HDEL', key, unpack(outcomes)) end
   if settled ~= '' and less(version, newest) then balance, version = settled, newest end
   redis.call('HSET', key, 'b', balance, 'v', version, 'h', held, 's', minus(balance, held))
-  -- Every hold is of 1 or more: nothing is held when none is open.
-  if held == '0' then redis.call('PEXPIRE', key, ttl) end
+  -- Every hold is of 1 or more, so nothing is held when none is open, but for a sum that left 64 bits when the account was filled.
+  if held == '0' or redis.call('HLEN', key) == 4 then redis.call('PEXPIRE', key, ttl) end
 end
 
 local at, fault = 1, nil
