@@ -63,8 +63,8 @@ mod of_the_cache {
 }
 
 mod of_the_loading {
-    // It expires only when it was not used for a while, and this one always is.
-    loading_contracts!(crate::open, crate::open_brief, (1..=1));
+    // It expires only when it was not used for a while, and this one always is, unless the machine has no time for the test.
+    loading_contracts!(crate::open, crate::open_brief, (1..=3));
 }
 
 mod of_the_push_bus {

@@ -13,6 +13,15 @@ use crate::proxy::Proxy;
 const PATIENCE: Duration = Duration::from_secs(60);
 const CALLS: u32 = 2_000;
 
+/// Waits until a call succeeds: on a busy machine not each does in its time.
+async fn works<E: std::fmt::Display>(call: &impl AsyncFn() -> Result<(), E>) {
+    let begun = Instant::now();
+    while let Err(error) = call().await {
+        assert!(begun.elapsed() < PATIENCE, "it does not work: {error}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
 /// `call` is one whose time-out is a third of a second or longer.
 pub(crate) async fn is_borne<E: std::fmt::Display>(
     guard: &Guard,
@@ -20,7 +29,7 @@ pub(crate) async fn is_borne<E: std::fmt::Display>(
     call: impl AsyncFn() -> Result<(), E>,
 ) {
     let metrics = Metrics::install().unwrap();
-    call().await.unwrap_or_else(|error| panic!("it never worked: {error}"));
+    works(&call).await;
     proxy.drop_all();
     let begun = Instant::now();
     while !matches!(guard.breaker().circuit(), Circuit::Open(_)) {
@@ -36,10 +45,7 @@ pub(crate) async fn is_borne<E: std::fmt::Display>(
     assert!(took < CALLS * Duration::from_millis(300) / 10, "{CALLS} calls took {took:?}");
     proxy.pass();
     let begun = Instant::now();
-    while let Err(error) = call().await {
-        assert!(begun.elapsed() < PATIENCE, "it never works again: {error}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    works(&call).await;
     println!("{}: works again {:?} after the network did", guard.backend(), begun.elapsed());
     assert_eq!(guard.breaker().circuit(), Circuit::Closed);
     let text = metrics.render();

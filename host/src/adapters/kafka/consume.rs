@@ -19,7 +19,8 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext
 use rdkafka::error::KafkaError;
 use rdkafka::message::BorrowedMessage;
 use rdkafka::{Message, Offset, TopicPartitionList};
-use tokio::time::{Instant, timeout_at};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -86,6 +87,8 @@ pub(super) struct Member {
     consumer: Option<Arc<StreamConsumer<Following>>>,
     owned: Arc<Owned>,
     reads: Mutex<Subscription>,
+    /// For one commit at a time: none overtakes another, and no more than one thread waits for brokers that do not answer.
+    committing: Arc<Semaphore>,
     /// When the subscription is to be written down again.
     renew_at: Mutex<Instant>,
     config: Arc<Config>,
@@ -126,7 +129,8 @@ impl Member {
         let consumer = Some(Arc::new(consumer));
         let (reads, renew_at) = (Mutex::default(), Mutex::new(Instant::now() + RENEW_EVERY));
         let (config, group) = (Arc::clone(config), group.to_owned());
-        Ok(Arc::new(Self { consumer, owned, reads, renew_at, config, group, leaving, left }))
+        let committing = Arc::new(Semaphore::new(1));
+        Ok(Arc::new(Self { consumer, owned, committing, reads, renew_at, config, group, leaving, left }))
     }
 
     /// Reads this from now on.
@@ -178,6 +182,24 @@ impl Member {
             }
         };
         Some(Delivery { partition, offset, event: Arc::new(event), fault })
+    }
+
+    /// librdkafka sets no bound to a commit. Who waited for one without polling would lose its partitions, and could not be stopped.
+    async fn commit_in_time(
+        &self,
+        consumer: Arc<StreamConsumer<Following>>,
+        asked: TopicPartitionList,
+    ) -> Result<(), Error> {
+        let committed = async {
+            let turn = Arc::clone(&self.committing).acquire_owned().await;
+            blocking(move || {
+                let _turn = turn;
+                consumer.commit(&asked, CommitMode::Sync).map_err(unavailable)
+            })
+            .await
+        };
+        let late = |_| Err(Error::Unavailable("the brokers do not take offsets in time".into()));
+        timeout(self.config.settings.request_timeout, committed).await.unwrap_or_else(late)
     }
 
     /// Those offsets that this member may commit and that say something new, by their places.
@@ -265,7 +287,7 @@ impl Consumer for KafkaConsumer {
         for ((topic, partition), offset) in &list {
             asked.add_partition_offset(topic, *partition, Offset::Offset(*offset)).map_err(unavailable)?;
         }
-        blocking(move || consumer.commit(&asked, CommitMode::Sync).map_err(unavailable)).await?;
+        self.0.commit_in_time(consumer, asked).await?;
         let mut committed = self.0.owned.committed.lock();
         for (place, offset) in list {
             if let Some(before) = committed.get_mut(&place) {
