@@ -1,4 +1,5 @@
-//! Carrying one bucket: read, publish, and remove with the next read. Between reads that bring little it waits, so that the next brings more.
+//! Carrying one bucket: read, publish, and remove with the next read. After a read that brought little it removes at once, and waits, so that
+//! the next brings more.
 //!
 //! It always reads from the log's first entry: everything before was removed. So an entry that comes back because the bucket went back
 //! in time is published again rather than passed over, unless a removal comes first that it is part of: then the queue has it already, and
