@@ -1,7 +1,6 @@
 //! Host processes: the real program, killed and started again on the same port.
 
 use std::fs::OpenOptions;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -9,12 +8,13 @@ use std::time::{Duration, Instant};
 use greenroom::domain::UserId;
 use greenroom::http::auth;
 use greenroom_manifest::Role;
-use greenroom_services::Leash;
+use greenroom_services::{Leash, log_end, port_of_a_test};
 use reqwest::StatusCode;
 
 /// A debug build that compiles its plugins on a busy machine.
 const READY_WAIT: Duration = Duration::from_secs(90);
 const STARTS_MAX: usize = 3;
+const RESTART_WAIT: Duration = Duration::from_secs(1);
 const STOP_WAIT: Duration = Duration::from_secs(60);
 /// All hosts of all scenarios have it.
 pub const SECRET: &str = "a secret that all hosts of a test share";
@@ -36,8 +36,7 @@ impl Host {
         let data = folder.join(format!("host-{number}"));
         std::fs::create_dir_all(&data).unwrap();
         std::fs::write(data.join("dev-secret"), SECRET).unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        Self { data, plugins: plugins(folder), environment, port, running: None }
+        Self { data, plugins: plugins(folder), environment, port: port_of_a_test().unwrap(), running: None }
     }
 
     /// Its address, the same after a restart.
@@ -59,19 +58,20 @@ impl Host {
                 // As by a supervisor: a service that is slow at its own start is a reason to say so and end.
                 assert!(
                     status.code() == Some(1) && tries < STARTS_MAX,
-                    "a host ended with {status}; see {}",
-                    self.data.display()
+                    "a host ended with {status}; {}",
+                    self.last_words()
                 );
                 tries += 1;
+                tokio::time::sleep(RESTART_WAIT).await;
                 self.spawn();
             }
-            assert!(begun.elapsed() < READY_WAIT, "a host was never ready; see {}", self.data.display());
+            assert!(begun.elapsed() < READY_WAIT, "a host was never ready; {}", self.last_words());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 
     fn spawn(&mut self) {
-        let log = OpenOptions::new().create(true).append(true).open(self.data.join("host.log")).unwrap();
+        let log = OpenOptions::new().create(true).append(true).open(self.log()).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_greenroom"))
             .args(["serve", "--dev", "--listen", &format!("127.0.0.1:{}", self.port), "--data-dir"])
             .arg(&self.data)
@@ -86,6 +86,14 @@ impl Host {
             .unwrap();
         let leash = Leash::new(child.id()).unwrap();
         self.running = Some((child, leash));
+    }
+
+    fn log(&self) -> PathBuf {
+        self.data.join("host.log")
+    }
+
+    fn last_words(&self) -> String {
+        format!("see {}:\n{}", self.log().display(), log_end(&self.log()))
     }
 
     /// Ends it as a crash does: SIGKILL.
@@ -106,10 +114,10 @@ impl Host {
             if let Some(status) = child.try_wait().unwrap() {
                 break status;
             }
-            assert!(begun.elapsed() < STOP_WAIT, "a host does not stop; see {}", self.data.display());
+            assert!(begun.elapsed() < STOP_WAIT, "a host does not stop; {}", self.last_words());
             std::thread::sleep(Duration::from_millis(20));
         };
-        assert!(status.success(), "a host ended with {status}; see {}", self.data.display());
+        assert!(status.success(), "a host ended with {status}; {}", self.last_words());
     }
 
     /// Stops it in its tracks with SIGSTOP: for the others it is silent, by its own clock nothing happens.

@@ -32,6 +32,8 @@ pub use job::Service;
 pub use leash::Leash;
 pub use lent::Lent;
 pub use own::Own;
+pub use ports::port_of_a_test;
+pub use process::log_end;
 pub use redis::Fsync;
 
 use job::Job;

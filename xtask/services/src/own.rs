@@ -1,7 +1,6 @@
 //! A service that one test has for itself: it may kill it, and nothing of it is left at the end.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
 use anyhow::Context;
 
@@ -9,13 +8,9 @@ use crate::engine::{self, Engine};
 use crate::job::Service;
 use crate::leash::Leash;
 use crate::place::{Place, Server};
-use crate::ports::Ports;
 use crate::progress::Step;
 use crate::redis::{self, Fsync};
-use crate::{addresses, install};
-
-/// Those of all services of this process, so that no two are given the same.
-static PORTS: Mutex<Option<Ports>> = Mutex::new(None);
+use crate::{addresses, install, ports};
 
 /// One service of a test's own, on free ports. Its processes are killed when this is dropped, and when the program ends without that.
 ///
@@ -39,9 +34,7 @@ impl Own {
         std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
         let mut place = Place::load(folder.to_owned())?;
         install::ensure(|| engine.missing(&place))?;
-        let mut ports = PORTS.lock().unwrap_or_else(PoisonError::into_inner);
-        place.lay_out(engine.servers(), ports.get_or_insert_default())?;
-        drop(ports);
+        place.lay_out(engine.servers(), &mut ports::of_tests())?;
         let leashes = place.servers.iter().map(|_| None).collect();
         let mut own = Self { service, engine, place, leashes };
         own.restart()?;

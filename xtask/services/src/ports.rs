@@ -4,11 +4,28 @@ use std::collections::BTreeSet;
 use std::hash::{BuildHasher, RandomState};
 use std::net::{Ipv4Addr, TcpListener};
 use std::ops::Range;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::Context;
 
 /// Below the ports that Linux gives to outgoing connections, one of which could otherwise hold a stopped server's port.
 const PORTS: Range<u16> = 20_000..32_000;
+
+/// Those of all that the tests of this process start, so that no two are given the same.
+static OF_TESTS: Mutex<Ports> = Mutex::new(Ports { taken: BTreeSet::new() });
+
+/// A port on loopback for a server of a test, which has it also while it is stopped: it is given to nobody else in this process, and no
+/// outgoing connection has it.
+///
+/// # Errors
+/// If none is free.
+pub fn port_of_a_test() -> anyhow::Result<u16> {
+    of_tests().choose()
+}
+
+pub(crate) fn of_tests() -> MutexGuard<'static, Ports> {
+    OF_TESTS.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// The ports that are spoken for in this run, used or not.
 #[derive(Debug, Default)]

@@ -121,7 +121,7 @@ pub(crate) fn wait(timeout: Duration, mut ask: impl FnMut() -> anyhow::Result<()
 }
 
 /// The last lines of a log, for an error; empty if there is none.
-pub(crate) fn log_end(log: &Path) -> String {
+pub fn log_end(log: &Path) -> String {
     let mut bytes = Vec::new();
     let read = File::open(log).and_then(|mut file| {
         let len = file.metadata()?.len();
