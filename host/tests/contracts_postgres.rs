@@ -41,7 +41,7 @@ fn random_batches_agree_with_a_naive_model() {
     model::random_batches_agree_with_a_naive_model(48, || {
         let opened = Arc::clone(&opened);
         async move {
-            opened.run("TRUNCATE user_asset, event, entry").await;
+            opened.run("TRUNCATE user_asset, event, entries").await;
             let db = opened.shared();
             (Box::new(opened) as Box<dyn Any>, db as Arc<dyn Ledger>)
         }

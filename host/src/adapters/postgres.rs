@@ -12,6 +12,7 @@
 //! one, of a statement, of a lock and of an idle transaction, all in [`Settings`]. It does not decide what is posted: that is the
 //! ledger's business.
 
+mod batch;
 mod deliveries;
 mod differences;
 mod error;

@@ -2,6 +2,7 @@
 
 mod doors;
 mod hosts;
+mod migrations;
 mod removal;
 mod sums;
 
@@ -82,11 +83,21 @@ pub fn url_of(database: &str) -> String {
     format!("{place}/{database}{options}")
 }
 
-pub async fn open() -> Opened {
+/// A database without tables.
+pub async fn create() -> String {
     let name = format!("greenroom_test_{:016x}", rand::random::<u64>());
     let mut admin = PgConnection::connect(&server()).await.unwrap();
     admin.execute(AssertSqlSafe(format!("CREATE DATABASE {name} TEMPLATE template0"))).await.unwrap();
     admin.close().await.unwrap();
+    name
+}
+
+pub async fn open() -> Opened {
+    open_as_host(create().await).await
+}
+
+/// A host's start on this database.
+pub async fn open_as_host(name: String) -> Opened {
     let settings = Settings { connections_max: 4, plugin_connections_max: 2, ..Settings::new(url_of(&name)) };
     let db = Postgres::open(settings).await.unwrap();
     Opened { name, db }

@@ -16,6 +16,8 @@ use crate::world::{Setup, World};
 const CUTS: usize = 40;
 const CUT_EVERY: Duration = Duration::from_millis(250);
 const DISK_BYTES: &str = "16m";
+/// Partitions of each table that grows.
+const TABLE_PARTS: usize = 16;
 const FULL_WAIT: Duration = Duration::from_secs(60);
 /// More than the six minutes by which clocks may differ.
 const CLOCKS_APART_S: u64 = 400;
@@ -131,13 +133,13 @@ async fn move_tables(admin: &mut PgConnection, tablespace: &str) {
     let tables: Vec<String> = sqlx::query_scalar(
         "SELECT child.relname::text FROM pg_inherits JOIN pg_class AS child ON child.oid = inhrelid \
          JOIN pg_class AS parent ON parent.oid = inhparent \
-         WHERE parent.relname IN ('event', 'entry') AND child.relkind = 'r' \
-         UNION SELECT relname::text FROM pg_class WHERE relname IN ('event', 'entry') AND relkind = 'r'",
+         WHERE parent.relname IN ('event', 'entries') AND child.relkind = 'r' \
+         UNION SELECT relname::text FROM pg_class WHERE relname IN ('event', 'entries') AND relkind = 'r'",
     )
     .fetch_all(&mut *admin)
     .await
     .unwrap();
-    assert!(!tables.is_empty());
+    assert_eq!(tables.len(), 2 * TABLE_PARTS, "{tables:?}");
     for table in tables {
         let statement = format!("ALTER TABLE greenroom.{table} SET TABLESPACE {tablespace}");
         admin.execute(AssertSqlSafe(statement)).await.unwrap();

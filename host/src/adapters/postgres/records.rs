@@ -18,11 +18,13 @@ use super::ledger::asset_type;
 
 const LIMIT_MAX: usize = 1_000;
 
+// The version is compared alone, too: the event is not in the index.
 const PAGE: &str = "SELECT line.version, line.event, line.op_user_type, place.asset_type, line.delta, event.event_id, event.payer_id, \
      event.biz_id, event.biz_type, event.obj_id, event.event_type, event.record, event.created_at \
      FROM unnest($2::int8[], $3::int8[], $4::int8[], $5::int2[]) AS place (asset_type, version, event, op_user_type) \
      CROSS JOIN LATERAL (SELECT version, event, op_user_type, delta FROM entry \
          WHERE entry.user_id = $1 AND entry.asset_type = place.asset_type \
+         AND entry.version <= place.version \
          AND (entry.version, entry.event, entry.op_user_type) < (place.version, place.event, place.op_user_type) \
          ORDER BY version DESC, event DESC, op_user_type DESC LIMIT $6) AS line \
      JOIN event ON event.id = line.event \

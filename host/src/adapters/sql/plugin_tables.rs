@@ -4,10 +4,11 @@
 //! plugin's tables can be taken for another's; the host's own tables are excepted by name. The rule is the same in every
 //! database, so that a manifest that one accepts, another does not refuse for its names.
 
-const HOST_TABLES: [&str; 13] = [
+const HOST_TABLES: [&str; 14] = [
     "audit",
     "binding",
     "dead_letter",
+    "entries",
     "entry",
     "event",
     "plugin",

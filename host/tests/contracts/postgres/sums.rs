@@ -26,7 +26,7 @@ async fn a_changed_balance_is_found() {
 #[tokio::test]
 async fn a_changed_entry_is_found() {
     let opened = sound().await;
-    opened.run("UPDATE entry SET delta = -31 WHERE user_id = 1 AND op_user_type = 1").await;
+    opened.run("UPDATE entries SET deltas = '{-31}' WHERE user_id = 1 AND op_user_type = 1").await;
     let (event_id, payer) = ("e1".to_owned(), UserId(1));
     let event = Difference::EventSum { event_id, payer, asset_type: COIN, sum: "-1".into() };
     let sum = Difference::AccountSum { account: account(1, COIN), balance: Amount(70), records: "69".into() };
@@ -59,7 +59,7 @@ async fn sums_beyond_64_bits_are_still_exact() {
         .run("INSERT INTO user_asset VALUES (7, 5, 9223372036854775807, 1, 0, 0), (8, 5, 9223372036854775807, 1, 0, 0)")
         .await;
     opened
-        .run("INSERT INTO entry VALUES (9, 6, 1, 1, 9223372036854775807, 2), (9, 6, 1, 2, 9223372036854775807, 2)")
+        .run("INSERT INTO entries VALUES (9, 6, 1, 0, 2, '{1, 2}', '{9223372036854775807, 9223372036854775807}')")
         .await;
     let found = opened.db().differences().await.unwrap();
     assert_eq!(found[0], Difference::AssetSum { asset_type: AssetType(5), sum: "18446744073709551614".into() });
