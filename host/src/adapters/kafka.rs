@@ -82,7 +82,7 @@ pub struct Settings {
     pub prefetch_kib_max: u32,
     /// A consumer that is silent for so long has lost its partitions to the others of its group.
     pub session_timeout: Duration,
-    /// A consumer that does not poll for so long has, too: longer than a batch takes to settle.
+    /// A consumer that does not poll for so long has, too: longer than what is polled takes to settle.
     pub poll_interval_max: Duration,
     /// When the brokers count as away.
     pub guard: guard::Settings,
@@ -120,7 +120,7 @@ impl Settings {
 pub struct KafkaQueue {
     config: Arc<Config>,
     topics: Arc<Topics>,
-    publisher: Publisher,
+    publisher: Arc<Publisher>,
     /// The consumers of this process, by their group.
     members: Mutex<HashMap<String, Joined>>,
     /// Consumers that are leaving their groups.
@@ -142,7 +142,7 @@ pub async fn open(settings: Settings) -> Result<KafkaQueue, Error> {
     let config = Arc::new(Config::new(settings, names)?);
     let topics = Arc::new(Topics::open(Arc::clone(&config))?);
     wait_for_metadata(&topics, &config.settings).await?;
-    let publisher = Publisher::open(Arc::clone(&config))?;
+    let publisher = Arc::new(Publisher::open(Arc::clone(&config), Arc::clone(&topics))?);
     Ok(KafkaQueue { config, topics, publisher, members: Mutex::default(), leaving: TaskTracker::new() })
 }
 
@@ -165,7 +165,7 @@ impl KafkaQueue {
     /// Sends what waits, for at most the delivery time-out, and waits until its consumers have left their groups, for at most the
     /// session time-out: then the brokers have taken their partitions anyway. To be called when every consumer was dropped.
     pub async fn close(&self) {
-        self.publisher.flush().await;
+        self.publisher.close().await;
         self.leaving.close();
         let left = tokio::time::timeout(self.config.settings.session_timeout, self.leaving.wait()).await;
         if left.is_err() {

@@ -15,7 +15,7 @@ use super::names::{Names, PARTITIONS_MAX};
 use crate::adapters::guard::Guard;
 use crate::ports::queue::Error;
 
-/// Threads that close consumers, at most about; each has those of librdkafka, too.
+/// Threads that close clients, at most about; each has those of librdkafka, too.
 const CLOSING_MAX: usize = 64;
 
 /// The settings, checked, and the names made of them.
@@ -24,7 +24,7 @@ pub(super) struct Config {
     pub settings: Settings,
     pub names: Names,
     pub guard: Arc<Guard>,
-    /// Consumers that are being closed.
+    /// Clients that are being closed.
     closing: Arc<AtomicUsize>,
 }
 
@@ -104,40 +104,48 @@ impl Config {
         let mut config = self.client();
         config.set("group.id", group).set("enable.auto.commit", "false");
         let consumer: BaseConsumer<Logged> = config.create_with_context(Logged).map_err(unavailable)?;
-        Ok(Outsider { consumer: Arc::new(consumer), closing: Arc::clone(&self.closing) })
+        Ok(self.aside(consumer))
+    }
+
+    /// A client that is closed without anybody waiting.
+    pub fn aside<T: Send + Sync + 'static>(&self, client: T) -> Aside<T> {
+        Aside { client: Arc::new(client), closing: Arc::clone(&self.closing) }
     }
 }
 
-/// A consumer that is no member of its group. Closing it asks the brokers, and librdkafka sets no bound to that: so a thread sees to it,
-/// and whoever has the answers does not wait.
-pub(super) struct Outsider {
-    consumer: Arc<BaseConsumer<Logged>>,
+/// A consumer that is no member of its group.
+pub(super) type Outsider = Aside<BaseConsumer<Logged>>;
+
+/// A client whose end takes a while: a consumer asks the brokers, and librdkafka sets no bound to that; a producer waits for its threads. So
+/// a thread sees to it, and whoever has the answers does not wait.
+pub(super) struct Aside<T: Send + Sync + 'static> {
+    client: Arc<T>,
     /// How many are being closed.
     closing: Arc<AtomicUsize>,
 }
 
-impl Deref for Outsider {
-    type Target = BaseConsumer<Logged>;
+impl<T: Send + Sync> Deref for Aside<T> {
+    type Target = T;
 
     fn deref(&self) -> &Self::Target {
-        &self.consumer
+        &self.client
     }
 }
 
-impl Drop for Outsider {
+impl<T: Send + Sync> Drop for Aside<T> {
     fn drop(&mut self) {
-        let (consumer, closing) = (Arc::clone(&self.consumer), Arc::clone(&self.closing));
+        let (client, closing) = (Arc::clone(&self.client), Arc::clone(&self.closing));
         let close = move || {
             closing.fetch_add(1, Ordering::Relaxed);
             // Until the one who asked has let go of it.
-            while Arc::strong_count(&consumer) > 1 {
+            while Arc::strong_count(&client) > 1 {
                 std::thread::sleep(Duration::from_millis(1));
             }
-            drop(consumer);
+            drop(client);
             closing.fetch_sub(1, Ordering::Relaxed);
         };
         if let Err(error) = std::thread::Builder::new().name("kafka-close".into()).spawn(close) {
-            tracing::warn!(%error, "a consumer of Kafka is closed by the one who asked");
+            tracing::warn!(%error, "a client of Kafka is closed by the one who asked");
         }
     }
 }

@@ -1,13 +1,22 @@
 //! Publishing: an idempotent producer that waits for every replica that is in sync.
+//!
+//! A producer of librdkafka (2.12) does not always find its way back after the brokers were away: it then gives up everything after the
+//! delivery time-out, for ever, although the brokers answer whoever else asks. So does one after a fatal error, at once. Another takes its
+//! place; whoever waits for the old one still gets its answers.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
-use super::client::{Config, Logged, blocking, ms, unavailable};
+use super::client::{Aside, Config, Logged, blocking, ms, unavailable};
+use super::topics::Topics;
 use super::{dead, wire};
 use crate::domain::Event;
 use crate::ports::db::DeadLetter;
@@ -18,24 +27,63 @@ type Client = FutureProducer<Logged>;
 /// Sends events.
 pub(super) struct Publisher {
     config: Arc<Config>,
-    /// Another one takes its place if it can go on no more.
-    producer: Mutex<Client>,
+    topics: Arc<Topics>,
+    current: Mutex<Current>,
+    /// Whoever has it asks whether the brokers answer.
+    suspect: tokio::sync::Mutex<Option<Suspect>>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+/// The producer of now.
+#[derive(Clone)]
+struct Current {
+    producer: Arc<Aside<Client>>,
+    /// How many there were before.
+    number: u64,
+    /// How much it has delivered.
+    delivered: Arc<AtomicU64>,
+}
+
+/// What somebody has seen of a producer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Seen {
+    number: u64,
+    delivered: u64,
+}
+
+/// A producer that has delivered nothing of a publish when the brokers answered.
+struct Suspect {
+    seen: Seen,
+    since: Instant,
+}
+
+impl Current {
+    fn connect(config: &Config, number: u64) -> Result<Self, Error> {
+        Ok(Self { producer: Arc::new(config.aside(connect(config)?)), number, delivered: Arc::default() })
+    }
+
+    fn seen(&self) -> Seen {
+        Seen { number: self.number, delivered: self.delivered.load(Ordering::Relaxed) }
+    }
 }
 
 impl Publisher {
-    pub fn open(config: Arc<Config>) -> Result<Self, Error> {
-        let producer = Mutex::new(connect(&config)?);
-        Ok(Self { config, producer })
+    pub fn open(config: Arc<Config>, topics: Arc<Topics>) -> Result<Self, Error> {
+        let current = Mutex::new(Current::connect(&config, 0)?);
+        let (suspect, tasks, stop) = (tokio::sync::Mutex::default(), TaskTracker::new(), CancellationToken::new());
+        Ok(Self { config, topics, current, suspect, tasks, stop })
     }
 
     /// Sends events and waits until all replicas in sync have them. If it is cancelled, they may arrive nevertheless.
-    pub async fn publish(&self, events: &[Event]) -> Result<(), Error> {
-        let producer = self.producer()?;
+    pub async fn publish(self: &Arc<Self>, events: &[Event]) -> Result<(), Error> {
+        let current = self.current()?;
+        let (seen, begun) = (current.seen(), Instant::now());
         let mut acks = Vec::with_capacity(events.len());
         let mut refused = None;
         let mut bytes = Vec::new();
         for event in events {
-            match self.send(&producer, event, &mut bytes) {
+            match self.send(&current.producer, event, &mut bytes) {
                 Ok(ack) => acks.push(ack),
                 Err(error) => {
                     refused = Some(error);
@@ -43,17 +91,22 @@ impl Publisher {
                 }
             }
         }
-        acknowledged(acks, refused).await
+        let sent = acknowledged(acks, &current.delivered).await;
+        if sent.has_timed_out && current.seen() == seen {
+            let this = Arc::clone(self);
+            self.tasks.spawn(async move { this.look_after(seen, begun).await });
+        }
+        refused.or(sent.failure).map_or(Ok(()), Err)
     }
 
     /// Sends dead letters to their own topic, and waits like [`Publisher::publish`].
     pub async fn tell_dead(&self, letters: &[DeadLetter]) -> Result<(), Error> {
-        let (producer, topic) = (self.producer()?, self.config.names.dead_letters());
+        let (current, topic) = (self.current()?, self.config.names.dead_letters());
         let mut acks = Vec::with_capacity(letters.len());
         let mut refused = None;
         for letter in letters {
             let record = FutureRecord::to(&topic).key(&*letter.event.key).payload(&letter.event.payload[..]);
-            match producer.send_result(record.headers(dead::headers(letter))) {
+            match current.producer.send_result(record.headers(dead::headers(letter))) {
                 Ok(ack) => acks.push(ack),
                 Err((error, _)) => {
                     refused = Some(unavailable(error));
@@ -61,7 +114,8 @@ impl Publisher {
                 }
             }
         }
-        acknowledged(acks, refused).await
+        let sent = acknowledged(acks, &current.delivered).await;
+        refused.or(sent.failure).map_or(Ok(()), Err)
     }
 
     fn send(&self, producer: &Client, event: &Event, bytes: &mut Vec<u8>) -> Result<DeliveryFuture, Error> {
@@ -71,18 +125,54 @@ impl Publisher {
         producer.send_result(record).map_err(|(error, _)| unavailable(error))
     }
 
-    fn producer(&self) -> Result<Client, Error> {
-        let mut producer = self.producer.lock();
-        if let Some((code, reason)) = producer.client().fatal_error() {
-            tracing::error!(%code, reason, "the producer can go on no more; another takes its place");
-            *producer = connect(&self.config)?;
+    fn current(&self) -> Result<Current, Error> {
+        let current = self.current.lock().clone();
+        match current.producer.client().fatal_error() {
+            Some((code, reason)) => {
+                tracing::error!(%code, reason, "the producer can go on no more; another takes its place");
+                self.replace(current.number)
+            }
+            None => Ok(current),
         }
-        Ok(producer.clone())
+    }
+
+    /// Puts another in the place of this one, if it is still in its place. The one of now.
+    fn replace(&self, number: u64) -> Result<Current, Error> {
+        let mut current = self.current.lock();
+        if current.number == number {
+            *current = Current::connect(&self.config, number + 1)?;
+        }
+        Ok(current.clone())
+    }
+
+    /// Replaces a producer that delivers nothing although the brokers answer, the second time: when they are just back it gets the time to
+    /// find them. While they are away no other would do better.
+    async fn look_after(&self, seen: Seen, begun: Instant) {
+        let Ok(mut suspect) = self.suspect.try_lock() else { return };
+        let answer = self.stop.run_until_cancelled(self.topics.all()).await;
+        if !matches!(answer, Some(Ok(_))) || self.current.lock().seen() != seen {
+            return;
+        }
+        match &*suspect {
+            Some(before) if before.seen == seen && before.since < begun => {}
+            Some(before) if before.seen == seen => return,
+            _ => {
+                *suspect = Some(Suspect { seen, since: Instant::now() });
+                return;
+            }
+        }
+        match self.replace(seen.number) {
+            Ok(_) => tracing::warn!("the brokers answer, and the producer delivers nothing: another takes its place"),
+            Err(error) => tracing::warn!(%error, "no other producer takes the place of one that delivers nothing"),
+        }
     }
 
     /// Waits until nothing is on its way any more, for at most the delivery time-out.
-    pub async fn flush(&self) {
-        let (producer, wait) = (self.producer.lock().clone(), self.config.settings.delivery_timeout);
+    pub async fn close(&self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+        let (producer, wait) = (Arc::clone(&self.current.lock().producer), self.config.settings.delivery_timeout);
         let flushed = blocking(move || producer.flush(wait + FLUSH_MARGIN).map_err(unavailable)).await;
         if let Err(error) = flushed {
             tracing::warn!(%error, "not everything was sent; what was not acknowledged will be published again");
@@ -90,17 +180,32 @@ impl Publisher {
     }
 }
 
+/// What became of a publish.
+#[derive(Default)]
+struct Sent {
+    has_timed_out: bool,
+    /// The first.
+    failure: Option<Error>,
+}
+
 /// Waits for all of them, so that nothing of this publish is on its way when the caller publishes again.
-async fn acknowledged(acks: Vec<DeliveryFuture>, mut refused: Option<Error>) -> Result<(), Error> {
+async fn acknowledged(acks: Vec<DeliveryFuture>, delivered: &AtomicU64) -> Sent {
+    let mut sent = Sent::default();
     for ack in acks {
         let failure = match ack.await {
-            Ok(Ok(_)) => continue,
-            Ok(Err((error, _))) => unavailable(error),
+            Ok(Ok(_)) => {
+                delivered.fetch_add(1, Ordering::Relaxed);
+                continue;
+            }
+            Ok(Err((error, _))) => {
+                sent.has_timed_out |= error.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageTimedOut);
+                unavailable(error)
+            }
             Err(_) => Error::Unavailable("the producer is gone".into()),
         };
-        refused.get_or_insert(failure);
+        sent.failure.get_or_insert(failure);
     }
-    refused.map_or(Ok(()), Err)
+    sent
 }
 
 /// How much later than its time-out librdkafka may notice that an event was not delivered.
@@ -121,4 +226,99 @@ fn connect(config: &Config) -> Result<Client, Error> {
         .set("queue.buffering.max.messages", settings.buffer_len_max.to_string())
         .set("queue.buffering.max.kbytes", settings.buffer_kib_max.to_string());
     client.create_with_context(Logged).map_err(|error: KafkaError| unavailable(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::producer::DefaultProducerContext;
+    use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+
+    use super::super::Settings;
+    use super::super::names::Names;
+    use super::*;
+    use crate::domain::EventId;
+
+    const TOPIC: &str = "gift.sent";
+    const BRIEF: Duration = Duration::from_secs(2);
+    /// More than a producer asks for in its time.
+    const ERRORS: usize = 1_000;
+
+    fn event() -> Event {
+        Event {
+            event_id: EventId::new("e").unwrap(),
+            topic: TOPIC.into(),
+            key: "k".into(),
+            room_id: None,
+            at_ms: 1,
+            held: None,
+            payload: bytes::Bytes::new(),
+        }
+    }
+
+    fn publisher(brokers: &MockCluster<'_, DefaultProducerContext>) -> Arc<Publisher> {
+        let (delivery_timeout, request_timeout) = (BRIEF, BRIEF);
+        let settings = Settings { delivery_timeout, request_timeout, ..Settings::new(brokers.bootstrap_servers()) };
+        let names = Names::new(&settings.prefix).unwrap();
+        let config = Arc::new(Config::new(settings, names).unwrap());
+        let topics = Arc::new(Topics::open(Arc::clone(&config)).unwrap());
+        Arc::new(Publisher::open(config, topics).unwrap())
+    }
+
+    /// Waits until nobody looks after the producer any more.
+    async fn number(publisher: &Publisher) -> u64 {
+        let rest = async {
+            while !publisher.tasks.is_empty() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), rest).await.expect("somebody still looks after it");
+        publisher.current.lock().number
+    }
+
+    fn brokers() -> MockCluster<'static, DefaultProducerContext> {
+        let brokers = MockCluster::new(1).unwrap();
+        brokers.create_topic(&format!("greenroom.{TOPIC}"), 1, 1).unwrap();
+        brokers
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_producer_that_delivers_nothing_twice_while_the_brokers_answer_is_replaced() {
+        let brokers = brokers();
+        let publisher = publisher(&brokers);
+        publisher.publish(&[event()]).await.unwrap();
+        let errors = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT; ERRORS];
+        brokers.request_errors(RDKafkaApiKey::Produce, &errors);
+        for expected in [0, 1] {
+            assert!(matches!(publisher.publish(&[event()]).await, Err(Error::Unavailable(_))));
+            assert_eq!(number(&publisher).await, expected);
+        }
+        brokers.clear_request_errors(RDKafkaApiKey::Produce);
+        publisher.publish(&[event()]).await.unwrap();
+        assert_eq!(number(&publisher).await, 1, "one that delivers stays");
+        publisher.close().await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_producer_that_has_delivered_since_or_whose_brokers_are_away_is_not_replaced() {
+        let brokers = brokers();
+        let publisher = publisher(&brokers);
+        let before = publisher.current.lock().seen();
+        publisher.publish(&[event()]).await.unwrap();
+        let after = publisher.current.lock().seen();
+        for seen in [before, before] {
+            publisher.look_after(seen, Instant::now()).await;
+        }
+        assert_eq!(number(&publisher).await, 0);
+        brokers.broker_down(1).unwrap();
+        for seen in [after, after] {
+            publisher.look_after(seen, Instant::now()).await;
+        }
+        assert_eq!(number(&publisher).await, 0);
+        brokers.broker_up(1).unwrap();
+        for seen in [after, after] {
+            publisher.look_after(seen, Instant::now()).await;
+        }
+        assert_eq!(number(&publisher).await, 1, "what is looked at here would be replaced otherwise");
+    }
 }
