@@ -1,14 +1,15 @@
 //! Settle: consuming events and posting them. Step 8 of the way of a gift.
 //!
-//! Every plugin that consumes topics has one worker, and so have the host's own transfers. A worker takes a batch from the queue, hands
-//! it to its consumer, sets aside what could not be consumed (for another try, or for an operator), and only then commits the offsets.
-//! Over a network a worker has several batches of different partitions under way at once.
+//! Every plugin that consumes topics has one worker, and so have the host's own transfers. A worker polls the queue, hands its consumer one
+//! batch after the other, sets aside what could not be consumed (for another try, or for an operator), and only then commits the offsets
+//! of the batch. Over a network a worker has several batches of different partitions under way at once.
 //! A crash between any two of these steps delivers the batch again; nothing is lost, and posting it again changes nothing.
 //!
 //! One bad message holds nobody up: it waits in the database for its next try, by a ladder of waits, and the last try makes it a dead
 //! letter, which is told of on a topic of its own, too: see `tell`.
 
 mod consume;
+mod group;
 mod ladder;
 mod lanes;
 mod tell;
@@ -29,6 +30,7 @@ use crate::ports::db;
 use crate::ports::queue::Queue;
 
 use consume::Consumer;
+use group::Group;
 use worker::Worker;
 
 pub use ladder::Ladder;
@@ -170,7 +172,7 @@ impl Settle {
                     HOST_GROUP => Consumer::Transfers,
                     plugin => Consumer::Plugin(plugin.to_owned()),
                 };
-                let worker = Worker { settle: self.clone(), group: group.into(), consumer, source };
+                let worker = Worker { group: Group { settle: self.clone(), name: group.into(), consumer }, source };
                 Some(workers.spawn(worker.run(stop.clone())))
             }
             Err(error) => {

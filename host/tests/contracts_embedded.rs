@@ -27,6 +27,7 @@ use std::sync::Arc;
 
 use greenroom::adapters::embedded::{self, Embedded, EmbeddedCache, EmbeddedQueue, LocalPushBus, Settings};
 use greenroom::ports::push_bus::PushBus;
+use greenroom::ports::queue::Queue as _;
 
 struct Backend {
     cache: Arc<EmbeddedCache>,
@@ -73,6 +74,28 @@ mod of_the_push_bus {
 
 mod of_the_queue {
     queue_contracts!(crate::open);
+}
+
+#[tokio::test]
+async fn a_poll_has_as_much_of_every_partition_and_is_full_also_if_one_has_everything() {
+    let backend = open_with(|settings| Settings { partitions: 4, ..settings }).await;
+    let topic: Arc<str> = fixture::new_name("t").into();
+    let mut consumer = backend.queue.subscribe("g", std::slice::from_ref(&topic)).await.unwrap();
+    let told = |key: usize, event: usize| fixture::told(&topic, &format!("key{key}"), &format!("{key}-{event}"));
+    backend.queue.publish((0..400).map(|number| told(number % 40, number)).collect()).await.unwrap();
+    let polled = consumer.poll(40, queue::WAIT).await.unwrap();
+    let of = |partition: u32| polled.iter().filter(|delivery| delivery.partition == partition).count();
+    assert_eq!([0, 1, 2, 3].map(of), [10; 4]);
+    let rest = queue::read(&mut *consumer, 360).await;
+    let mut places: Vec<_> = polled.iter().chain(&rest).map(|delivery| (delivery.partition, delivery.offset)).collect();
+    for partition in 0..4 {
+        assert!(places.iter().filter(|place| place.0 == partition).is_sorted());
+    }
+    places.sort_unstable();
+    places.dedup();
+    assert_eq!(places.len(), 400);
+    backend.queue.publish((0..100).map(|number| told(7, number)).collect()).await.unwrap();
+    assert_eq!(consumer.poll(40, queue::WAIT).await.unwrap().len(), 40);
 }
 
 #[tokio::test]

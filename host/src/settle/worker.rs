@@ -1,50 +1,33 @@
-//! One consumer group's worker: poll, consume, set aside, commit; and the tries that are due.
+//! One consumer group's worker: poll, settle, commit.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::consume::Consumer;
-use super::{Settle, lanes};
-use crate::plugin::Verdict;
-use crate::ports::db::{self, DeadLetter, Retry};
+use super::group::{BACKEND_WAIT, BATCH_MAX, Group, pause};
+use super::lanes;
 use crate::ports::queue::{self, Delivery, Offsets};
 
-/// Events of one batch, as the interface of plugins promises.
-const BATCH_MAX: usize = 1_000;
+/// Batches of each lane from one poll, on average: the lanes of a poll wait for each other at its end, so the more they have, the more of
+/// the time all of them work; and in that time nothing is polled. A decision.
+const LANE_BATCHES: usize = 2;
 /// Events of one poll from which on there is load; a decision.
 const LOAD_LEN: usize = 16;
 /// How long to wait for the first event of a batch.
 const POLL_WAIT: Duration = Duration::from_millis(250);
-/// Bytes of a dead letter's reason; what is longer is cut.
-const REASON_BYTES_MAX: usize = 1_000;
-/// How often tries that are due are looked for.
+/// How often tries that are due are looked for, at most.
 const RETRIES_EVERY: Duration = Duration::from_millis(500);
-/// How long to wait after a backend did not answer.
-const BACKEND_WAIT: Duration = Duration::from_millis(500);
 
 /// A worker. It owns its place in the queue.
 pub(super) struct Worker {
-    pub settle: Arc<Settle>,
-    pub group: String,
-    pub consumer: Consumer,
+    pub group: Group,
     pub source: Box<dyn queue::Consumer>,
 }
 
-/// An event with the number of its try.
-struct Tried {
-    delivery: Delivery,
-    attempt: u32,
-}
-
-/// A batch that was dealt with: what waits and what is dead.
-#[derive(Default)]
-struct SetAside {
-    retries: Vec<Retry>,
-    dead: Vec<DeadLetter>,
-}
+/// How far a lane has come, and whom to tell once the queue knows.
+type Done = (Offsets, oneshot::Sender<()>);
 
 impl Worker {
     /// Works until it is told to stop; a batch that was begun is finished first, unless it cannot be.
@@ -54,15 +37,15 @@ impl Worker {
         while !shutdown.is_cancelled() {
             if retries_looked_for.elapsed() >= RETRIES_EVERY {
                 retries_looked_for = Instant::now();
-                match self.try_again(&shutdown).await {
+                match self.group.try_again(&shutdown).await {
                     Ok(()) => is_retry_told = false,
                     Err(error) if !std::mem::replace(&mut is_retry_told, true) => {
-                        tracing::warn!(group = %self.group, %error, "cannot try events again now");
+                        tracing::warn!(group = %self.group.name, %error, "cannot try events again now");
                     }
                     Err(_) => {}
                 }
             }
-            let (polled_at, len_max) = (Instant::now(), BATCH_MAX * self.settle.pace.lanes.max(1));
+            let (polled_at, len_max) = (Instant::now(), BATCH_MAX * LANE_BATCHES * self.group.settle.pace.lanes.max(1));
             let polled = tokio::select! {
                 () = shutdown.cancelled() => return,
                 polled = self.source.poll(len_max, POLL_WAIT) => polled,
@@ -75,12 +58,12 @@ impl Worker {
                     let is_load = (LOAD_LEN..len_max).contains(&polled.len());
                     self.settle_polled(polled, &shutdown).await;
                     if is_load {
-                        pause(self.settle.pace.gather.saturating_sub(polled_at.elapsed()), &shutdown).await;
+                        pause(self.group.settle.pace.gather.saturating_sub(polled_at.elapsed()), &shutdown).await;
                     }
                 }
                 Err(error) => {
                     if !std::mem::replace(&mut is_poll_told, true) {
-                        tracing::warn!(group = %self.group, %error, "cannot read the queue; will try again");
+                        tracing::warn!(group = %self.group.name, %error, "cannot read the queue; will try again");
                     }
                     pause(BACKEND_WAIT, &shutdown).await;
                 }
@@ -88,180 +71,56 @@ impl Worker {
         }
     }
 
-    /// Deals with what was polled, however often that takes. Offsets are committed only where everything before them is dealt with.
+    /// Deals with what was polled, however often that takes. The offsets of a batch are committed once it is dealt with; everything before it
+    /// in its partitions is then, too.
     async fn settle_polled(&mut self, polled: Vec<Delivery>, shutdown: &CancellationToken) {
-        let worth = (polled.len() / self.settle.pace.lane_len.max(1)).max(1);
-        let lanes = lanes::divide(polled, self.settle.pace.lanes.min(worth)).into_iter();
-        let settled = join_all(lanes.map(|lane| self.settle_lane(lane, shutdown))).await;
-        // Lanes have no partition in common.
-        let offsets: Offsets = settled.into_iter().flatten().collect();
-        if offsets.is_empty() {
-            return;
-        }
-        if let Err(error) = self.source.commit(offsets).await {
-            tracing::warn!(group = %self.group, %error, "offsets are not committed; what was polled will be delivered again");
-        }
-    }
-
-    /// Deals with a lane, one batch after the other, and gives the offsets up to which it came.
-    async fn settle_lane(&self, lane: Vec<Delivery>, shutdown: &CancellationToken) -> Offsets {
-        let mut offsets = Offsets::new();
-        let mut lane = lane.into_iter();
-        loop {
-            let batch: Vec<Delivery> = lane.by_ref().take(BATCH_MAX).collect();
-            let ends: Vec<(u32, u64)> = batch.iter().map(|d| (d.partition, d.offset.saturating_add(1))).collect();
-            if batch.is_empty() || !self.settle_batch(batch, shutdown).await {
-                return offsets;
-            }
-            for (partition, end) in ends {
-                let next = offsets.entry(partition).or_default();
-                *next = end.max(*next);
-            }
-        }
-    }
-
-    /// Whether a batch was dealt with before the worker was told to stop.
-    async fn settle_batch(&self, batch: Vec<Delivery>, shutdown: &CancellationToken) -> bool {
-        let tried = batch.into_iter().map(|delivery| Tried { delivery, attempt: 1 });
-        let (readable, unreadable): (Vec<Tried>, Vec<Tried>) = tried.partition(|tried| tried.delivery.fault.is_none());
-        let aside =
-            if readable.is_empty() { Some(SetAside::default()) } else { self.consume(&readable, shutdown).await };
-        let Some(mut aside) = aside else { return false };
-        aside.dead.extend(unreadable.iter().map(|tried| {
-            let fault = tried.delivery.fault.clone().unwrap_or_default();
-            self.dead_letter(tried, format!("it cannot be read: {fault}"))
-        }));
-        loop {
-            match self.set_aside(&aside).await {
-                Ok(()) => return true,
-                Err(error) if shutdown.is_cancelled() => {
-                    tracing::warn!(group = %self.group, %error, "stopping with a batch that will be delivered again");
-                    return false;
-                }
-                Err(error) => {
-                    tracing::warn!(group = %self.group, %error, "cannot set events aside");
-                    pause(BACKEND_WAIT, shutdown).await;
-                }
-            }
-        }
-    }
-
-    /// Tries again what is due.
-    async fn try_again(&mut self, shutdown: &CancellationToken) -> Result<(), db::Error> {
-        let now_ms = self.settle.clock.now_ms();
-        let due = self.settle.deliveries.due(&self.group, now_ms, BATCH_MAX).await?;
-        if due.is_empty() {
-            return Ok(());
-        }
-        let ids: Vec<((u32, u64), i64)> = due.iter().map(|retry| ((retry.partition, retry.offset), retry.id)).collect();
-        let tried: Vec<Tried> = due
-            .into_iter()
-            .map(|retry| Tried {
-                delivery: Delivery {
-                    partition: retry.partition,
-                    offset: retry.offset,
-                    event: Arc::new(retry.event),
-                    fault: None,
-                },
-                attempt: retry.attempt,
-            })
-            .collect();
-        let Some(aside) = self.consume(&tried, shutdown).await else { return Ok(()) };
-        self.set_aside(&aside).await?;
-        let again: Vec<(u32, u64)> = aside.retries.iter().map(|retry| (retry.partition, retry.offset)).collect();
-        let done: Vec<i64> = ids.into_iter().filter(|(place, _)| !again.contains(place)).map(|(_, id)| id).collect();
-        self.settle.deliveries.remove_retries(&done).await
-    }
-
-    /// Hands a batch to the consumer until it gives verdicts; none if it is told to stop first.
-    async fn consume(&self, tried: &[Tried], shutdown: &CancellationToken) -> Option<SetAside> {
-        let batch: Vec<Delivery> = tried.iter().map(|tried| tried.delivery.clone()).collect();
-        let attempts: Vec<u32> = tried.iter().map(|tried| tried.attempt).collect();
-        let mut is_told = false;
-        loop {
-            let begun = Instant::now();
-            match self.consumer.consume(&self.settle, &batch, &attempts).await {
-                Ok(verdicts) => {
-                    metrics::counter!("greenroom_settle_events_total", "group" => self.group.clone())
-                        .increment(batch.len() as u64);
-                    metrics::histogram!("greenroom_settle_batch_seconds", "group" => self.group.clone())
-                        .record(begun.elapsed().as_secs_f64());
-                    return Some(self.sort(tried, verdicts));
-                }
-                Err(error) => {
-                    if std::mem::replace(&mut is_told, true) {
-                        tracing::debug!(group = %self.group, %error, "a batch was not consumed yet");
-                    } else {
-                        tracing::warn!(group = %self.group, %error, events = batch.len(), "a batch was not consumed; will try again");
-                    }
-                    pause(error.retry_after, shutdown).await;
-                    if shutdown.is_cancelled() {
-                        return None;
-                    }
-                }
-            }
-        }
-    }
-
-    /// What is to be set aside, by the verdicts.
-    fn sort(&self, tried: &[Tried], verdicts: Vec<Verdict>) -> SetAside {
-        let mut aside = SetAside::default();
-        for (tried, verdict) in tried.iter().zip(verdicts) {
-            match verdict {
-                Verdict::Ack => {}
-                Verdict::Reject(reason) => aside.dead.push(self.dead_letter(tried, reason)),
-                Verdict::RetryAfter(asked) => match self.settle.ladder.wait_after(tried.attempt, asked) {
-                    Some(wait) => aside.retries.push(self.retry(tried, wait)),
-                    None => aside.dead.push(self.dead_letter(tried, "it failed at every try".into())),
-                },
-            }
-        }
-        aside
-    }
-
-    async fn set_aside(&self, aside: &SetAside) -> Result<(), db::Error> {
-        if aside.retries.is_empty() && aside.dead.is_empty() {
-            return Ok(());
-        }
-        for dead in &aside.dead {
-            metrics::counter!("greenroom_dead_letters_total", "group" => self.group.clone()).increment(1);
-            tracing::error!(group = %self.group, event_id = %dead.event.event_id, reason = %dead.reason, "a dead letter");
-        }
-        self.settle.deliveries.set_aside(aside.retries.clone(), aside.dead.clone()).await
-    }
-
-    fn retry(&self, tried: &Tried, wait: Duration) -> Retry {
-        let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-        Retry {
-            id: 0,
-            group: self.group.clone(),
-            partition: tried.delivery.partition,
-            offset: tried.delivery.offset,
-            attempt: tried.attempt.saturating_add(1),
-            due_ms: self.settle.clock.now_ms().saturating_add(wait_ms),
-            reason: "the consumer asked for another try".into(),
-            event: (*tried.delivery.event).clone(),
-        }
-    }
-
-    fn dead_letter(&self, tried: &Tried, mut reason: String) -> DeadLetter {
-        reason.truncate(reason.floor_char_boundary(REASON_BYTES_MAX));
-        DeadLetter {
-            id: 0,
-            group: self.group.clone(),
-            partition: tried.delivery.partition,
-            offset: tried.delivery.offset,
-            attempts: tried.attempt,
-            reason,
-            at_ms: self.settle.clock.now_ms(),
-            event: (*tried.delivery.event).clone(),
-        }
+        let Self { group, source } = self;
+        let group = &*group;
+        let pace = group.settle.pace;
+        let worth = (polled.len() / pace.lane_len.max(1)).max(1);
+        let lanes = lanes::divide(polled, pace.lanes.min(worth));
+        let (done, settled) = mpsc::channel(lanes.len().max(1));
+        let lanes = join_all(lanes.into_iter().map(|lane| settle_lane(group, lane, done.clone(), shutdown)));
+        drop(done);
+        tokio::join!(lanes, commit(&group.name, source.as_mut(), settled));
     }
 }
 
-async fn pause(wait: Duration, shutdown: &CancellationToken) {
-    tokio::select! {
-        () = shutdown.cancelled() => {}
-        () = tokio::time::sleep(wait) => {}
+/// Deals with a lane, one batch after the other. The next one is begun when the offsets of the one before are committed, so a crash delivers
+/// one batch of a lane again, and not more than rankings remember.
+async fn settle_lane(group: &Group, lane: Vec<Delivery>, done: mpsc::Sender<Done>, shutdown: &CancellationToken) {
+    let mut lane = lane.into_iter();
+    while !shutdown.is_cancelled() {
+        let batch: Vec<Delivery> = lane.by_ref().take(BATCH_MAX).collect();
+        let offsets = after(&batch);
+        if batch.is_empty() || !group.settle_batch(batch, shutdown).await {
+            return;
+        }
+        let (committed, told) = oneshot::channel();
+        if done.send((offsets, committed)).await.is_err() {
+            return;
+        }
+        // Whether or not the queue took them.
+        let _ = told.await;
     }
+}
+
+/// Commits what the lanes have dealt with, until the last of them has ended.
+async fn commit(group: &str, source: &mut dyn queue::Consumer, mut settled: mpsc::Receiver<Done>) {
+    while let Some((offsets, committed)) = settled.recv().await {
+        if let Err(error) = source.commit(offsets).await {
+            tracing::warn!(group, %error, "offsets are not committed; what was polled will be delivered again");
+        }
+        let _ = committed.send(());
+    }
+}
+
+/// Where a batch ends in each of its partitions.
+fn after(batch: &[Delivery]) -> Offsets {
+    let mut offsets = Offsets::new();
+    for delivery in batch {
+        let next = offsets.entry(delivery.partition).or_default();
+        *next = delivery.offset.saturating_add(1).max(*next);
+    }
+    offsets
 }

@@ -111,6 +111,7 @@ impl House {
             cache: self.embedded.cache.clone(),
             ledger: self.db.clone(),
             deliveries: self.db.clone(),
+            outbox: None,
             queue: self.embedded.queue.clone(),
         };
         let report = reconciler.reconcile().await.unwrap();

@@ -124,6 +124,8 @@ impl Member {
             // Under load events come by hundreds a second, and each would be an answer of its own: it waits for 64 KiB, or for 20 ms.
             .set("fetch.min.bytes", "65536")
             .set("fetch.wait.max.ms", "20")
+            // Some hundred events, and then some of the next partition: what is polled has something for every lane of settling.
+            .set("max.partition.fetch.bytes", "262144")
             .set("fetch.error.backoff.ms", "100");
         let consumer = client.create_with_context(following).map_err(unavailable)?;
         let consumer = Some(Arc::new(consumer));

@@ -203,19 +203,22 @@ impl Log {
         }
     }
 
-    /// Events that the group wants from its cursors on, at most `max`; the cursors move on. Partitions take turns from `first`.
+    /// Events that the group wants from its cursors on, at most `max`; the cursors move on. Partitions take turns from `first`, and each gives
+    /// its share before any gives more, so that there is something for every lane of settling.
     pub(in super::super) fn take(&self, group: &str, cursors: &mut [u64], first: usize, max: usize) -> Vec<Delivery> {
         let state = self.state.lock();
         let mut taken = Vec::new();
         let Some(reader) = state.groups.get(group) else { return taken };
         let count = state.partitions.len();
-        for turn in 0..count {
-            let index = (first + turn) % count;
+        let turns =
+            [max.div_ceil(count.max(1)), max].into_iter().flat_map(|share| (0..count).map(move |turn| (share, turn)));
+        for (share, turn) in turns {
+            let (index, end) = ((first + turn) % count, max.min(taken.len().saturating_add(share)));
             let (Some(partition), Some(cursor)) = (state.partitions.get(index), cursors.get_mut(index)) else {
                 continue;
             };
             *cursor = (*cursor).max(partition.start);
-            while taken.len() < max && *cursor < partition.next() {
+            while taken.len() < end && *cursor < partition.next() {
                 let offset = *cursor;
                 *cursor += 1;
                 if let Some(event) = partition.event(offset).filter(|event| reader.wants(group, index, offset, event)) {
