@@ -38,6 +38,8 @@ mod redis_newer;
 mod redis_outbox;
 #[path = "contracts/redis_rate_limit.rs"]
 mod redis_rate_limit;
+#[path = "contracts/redis_reconcile.rs"]
+mod redis_reconcile;
 #[path = "contracts/redis_replicas.rs"]
 mod redis_replicas;
 #[path = "contracts/redis_server.rs"]

@@ -61,6 +61,10 @@ impl Backends {
             cache: self.cache.clone(),
             ledger: self.db.clone(),
             deliveries: self.db.clone(),
+            outbox: match &self.kind {
+                Kind::Embedded(_) => None,
+                Kind::Distributed(distributed) => Some(distributed.outbox()),
+            },
             queue: self.queue.clone(),
         }
     }

@@ -14,12 +14,16 @@ use super::Error;
 use crate::domain::{Account, Amount, Event, EventId, UserId};
 use crate::ports::cache::{Cache, CachedAccount};
 use crate::ports::db::{self, Difference};
+use crate::ports::outbox::Outbox;
 use crate::ports::queue::Queue;
 
 /// How often accounts that moved are looked at again.
 const ROUNDS_MAX: usize = 40;
 /// How long they are given to come to rest.
 const ROUND_WAIT: Duration = Duration::from_millis(50);
+
+/// Events that the database is asked for at once; a decision.
+const KNOWN_MAX: usize = 5_000;
 
 /// What was added up, and what did not add up.
 #[derive(Debug, Clone, Serialize)]
@@ -43,7 +47,9 @@ pub struct Reconciler {
     pub ledger: Arc<dyn db::Ledger>,
     /// Events that wait for another try or for an operator.
     pub deliveries: Arc<dyn db::Deliveries>,
-    /// Events on their way.
+    /// Events on their way to the queue; none if the cache's log is the queue's.
+    pub outbox: Option<Arc<dyn Outbox>>,
+    /// Events on their way from there.
     pub queue: Arc<dyn Queue>,
 }
 
@@ -107,16 +113,24 @@ impl Reconciler {
 
     /// Events whose hold must be open: accepted, not known to the database.
     async fn on_their_way(&self) -> Result<OnTheirWay, Error> {
+        // In the order in which events go on, so that none is missed between two looks.
+        let relayed = match &self.outbox {
+            Some(outbox) => outbox.pending().await.map_err(|e| Error::Unavailable(e.to_string()))?,
+            None => Vec::new(),
+        };
         let queued = self.queue.pending().await.map_err(|e| Error::Unavailable(e.to_string()))?;
         let waiting = self.deliveries.waiting().await?.into_iter().map(Arc::new);
         let mut held: HashMap<(UserId, EventId), Arc<Event>> = HashMap::new();
-        for event in queued.into_iter().chain(waiting) {
+        for event in relayed.into_iter().chain(queued).chain(waiting) {
             if let Some(payer) = event.payer() {
                 held.insert((payer, event.event_id.clone()), event);
             }
         }
         let (keys, events): (Vec<_>, Vec<_>) = held.into_iter().unzip();
-        let known = self.ledger.known(&keys).await?;
+        let mut known = Vec::with_capacity(keys.len());
+        for some in keys.chunks(KNOWN_MAX) {
+            known.extend(self.ledger.known(some).await?);
+        }
         let mut amounts: HashMap<Account, i128> = HashMap::new();
         let mut count = 0;
         for (event, _) in events.iter().zip(known).filter(|(_, known)| known.is_none()) {

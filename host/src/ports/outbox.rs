@@ -85,6 +85,9 @@ pub trait Outbox: Send + Sync {
     /// follows from it. A time of zero says that it goes.
     async fn heartbeat(&self, relay: &str, ttl: Duration) -> Result<u32, Unavailable>;
 
+    /// Every event that holds money and waits in a bucket, read without a lease: the relays go on meanwhile.
+    async fn pending(&self) -> Result<Vec<Arc<Event>>, Unavailable>;
+
     /// How many entries wait in all buckets.
     async fn backlog(&self) -> Result<u64, Unavailable>;
 }

@@ -32,6 +32,7 @@ async fn a_relay_reads_what_was_held_in_order_and_removes_it() {
     let commit = Commit { events: events.clone(), ..commit_of(&new_shard("p"), Vec::new()) };
     assert!(matches!(backend.cache.commit(commit).await.unwrap(), CommitResult::Applied(..)));
     assert_eq!(backend.outbox.backlog().await.unwrap(), 3);
+    let pending = backend.outbox.pending().await.unwrap();
 
     let lease = backend.outbox.lease(0, RELAY_TTL).await.unwrap().unwrap();
     let page = page_of(&backend.outbox, lease, 10).await;
@@ -41,6 +42,7 @@ async fn a_relay_reads_what_was_held_in_order_and_removes_it() {
     let (id, event) = &page.entries[0];
     assert_eq!((&event.event_id, &event.payload, event.room_id), (&hold.event_id, &hold.payload, hold.room_id));
     assert_eq!((&*event.key, event.at_ms), (payer.user_id.to_string().as_str(), NOW_MS));
+    assert_eq!(pending, [Arc::clone(event)], "what was told holds no money");
     let money = event.held.as_ref().unwrap();
     assert_eq!((money.payer, money.digest, &money.outcome), (payer, hold.digest, &outcome));
     assert_eq!(
@@ -58,6 +60,27 @@ async fn a_relay_reads_what_was_held_in_order_and_removes_it() {
     let empty = page_of(&backend.outbox, lease, 10).await;
     assert!(empty.entries.is_empty());
     assert_eq!(empty.last, page.last, "what was removed still counts");
+}
+
+#[tokio::test]
+async fn what_holds_money_is_read_page_by_page_in_every_bucket() {
+    let backend = begin(Settings { buckets: 2, ..single() }).await;
+    let mut expected = Vec::new();
+    for number in 0..8 {
+        let payer = funded(&*backend.cache, 100).await;
+        for gift in 0..100 {
+            let (hold, told) = (hold_of(payer, &format!("{number}-{gift}"), 1), told("seen", "k", "x"));
+            expected.push(hold.event_id.to_string());
+            held(&*backend.cache, hold).await;
+            let commit = Commit { events: vec![told], ..commit_of(&new_shard("p"), Vec::new()) };
+            assert!(matches!(backend.cache.commit(commit).await.unwrap(), CommitResult::Applied(..)));
+        }
+    }
+    let pending = backend.outbox.pending().await.unwrap();
+    let mut found: Vec<String> = pending.iter().map(|event| event.event_id.to_string()).collect();
+    found.sort();
+    expected.sort();
+    assert_eq!(found, expected);
 }
 
 #[tokio::test]

@@ -126,7 +126,6 @@ pub async fn settled(host: &Host) -> Value {
         let url = format!("{}/v1/dead-letters?limit=100", host.url());
         let letters = operator.surely(Method::GET, &url, &Value::Null).await["deadLetters"].as_array().unwrap().clone();
         let held = letters.iter().filter(|letter| !letter["amount"].is_null()).count();
-        // What waits in an outbox is no event of Kafka's yet: until it is there, its holds are differences.
         let adds_up = report["differences"].as_array().is_some_and(Vec::is_empty);
         if report["eventsOnTheirWay"] == held && report["accountsBusy"] == 0 && adds_up {
             return report;

@@ -241,6 +241,12 @@ impl Outbox for View {
         Ok(u32::try_from(relays.len()).unwrap())
     }
 
+    async fn pending(&self) -> Result<Vec<Arc<Event>>, Unavailable> {
+        let buckets = self.cache.buckets.lock();
+        let all = buckets.iter().flat_map(|bucket| bucket.log.values());
+        Ok(all.filter(|event| event.held.is_some()).map(Arc::clone).collect())
+    }
+
     async fn backlog(&self) -> Result<u64, Unavailable> {
         Ok(self.cache.waiting() as u64)
     }

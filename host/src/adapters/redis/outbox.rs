@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::future::try_join_all;
+use futures::stream::{self, StreamExt, TryStreamExt};
 use redis::Value;
 use tokio::time::Instant;
 
@@ -19,12 +20,20 @@ use super::keys::Keys;
 use super::reply::{Reply, parse, text};
 use super::scripts::{Call, HEARTBEAT, PAGE, RELAY_LEASE, RELAY_STEP};
 use super::server::Server;
+use crate::domain::Event;
 use crate::ports::outbox::{BucketLease, EntryId, Outbox, Page, Unavailable};
 
 /// How soon to look again for entries that nobody has told of, at first.
 const LOOK_MIN: Duration = Duration::from_millis(50);
 /// And later.
 const LOOK_MAX: Duration = Duration::from_millis(200);
+
+/// Entries of one answer to who looks for all that hold money, about 1 kB each. Others wait for as long as it takes.
+const PENDING_PAGE: usize = 100;
+/// Buckets that are asked for them at the same time; a decision.
+const PENDING_AT_ONCE: usize = 4;
+/// So many are given at most: what is gathered is in memory.
+const PENDING_MAX: usize = 1_000_000;
 
 /// The outbox in Redis. Made by [`super::open`].
 #[derive(Debug)]
@@ -64,6 +73,25 @@ impl RedisOutbox {
         let last = if last.is_empty() { None } else { Some(entry_id(&last)?) };
         let entries = Reply::new(found.value()?)?.rest().map(decode).collect::<Result<_, _>>()?;
         Ok(Some(Page { history, has_epoch, last, entries }))
+    }
+
+    async fn pending_in(&self, bucket: u32) -> Result<Vec<Arc<Event>>, String> {
+        let outbox = self.keys.of_bucket(bucket).outbox();
+        let (mut events, mut from) = (Vec::new(), "-".to_owned());
+        loop {
+            let mut range = redis::cmd("XRANGE");
+            range.arg(&outbox).arg(&from).arg("+").arg("COUNT").arg(PENDING_PAGE);
+            let page: Vec<Value> = self.server.ask(&range).await?;
+            let is_last = page.len() < PENDING_PAGE;
+            for entry in page {
+                let (id, event) = decode(entry)?;
+                from = kept_after(&id);
+                events.extend(event.held.is_some().then_some(event));
+            }
+            if is_last {
+                return Ok(events);
+            }
+        }
     }
 
     async fn len_of(&self, bucket: u32) -> Result<u64, String> {
@@ -150,6 +178,19 @@ impl Outbox for RedisOutbox {
     async fn heartbeat(&self, relay: &str, ttl: Duration) -> Result<u32, Unavailable> {
         let call = Call::new(&HEARTBEAT, &[&self.keys.relays()]).arg(relay).arg(millis(ttl));
         self.server.run(call).await.and_then(|count| parse(&text(count)?)).map_err(Unavailable)
+    }
+
+    async fn pending(&self) -> Result<Vec<Arc<Event>>, Unavailable> {
+        let buckets = stream::iter(0..self.keys.buckets()).map(|bucket| self.pending_in(bucket));
+        let mut buckets = buckets.buffered(PENDING_AT_ONCE);
+        let mut all = Vec::new();
+        while let Some(events) = buckets.try_next().await.map_err(Unavailable)? {
+            all.extend(events);
+            if all.len() > PENDING_MAX {
+                return Err(Unavailable(format!("more than {PENDING_MAX} events that hold money wait in the outbox")));
+            }
+        }
+        Ok(all)
     }
 
     async fn backlog(&self) -> Result<u64, Unavailable> {
