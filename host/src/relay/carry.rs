@@ -1,5 +1,5 @@
-//! Carrying one bucket: read, publish, and remove with the next read. After a read that brought little it removes at once, and waits, so that
-//! the next brings more.
+//! Carrying one bucket: read, publish, and remove with the next read. After a read that brought little it waits, so that the next brings
+//! more; before a long wait it removes.
 //!
 //! It always reads from the log's first entry: everything before was removed. So an entry that comes back because the bucket went back
 //! in time is published again rather than passed over, unless a removal comes first that it is part of: then the queue has it already, and
@@ -20,6 +20,8 @@ use crate::ports::queue;
 
 /// How often to look whether a lease that may have lapsed was renewed.
 const LEASE_LOOK: Duration = Duration::from_millis(50);
+/// Who gathers for so long removes in a step of its own before; else the next read does. A decision.
+const WORTH_REMOVING: Duration = Duration::from_millis(50);
 /// The wait after the first failure.
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
 
@@ -113,15 +115,16 @@ impl Carrier {
         let len = page.entries.len();
         self.publish(&mut page).await?;
         self.recover(&page, len == 0).await?;
-        let gather = self.shared.relay.settings.gather.saturating_sub(read_at.elapsed());
-        if !(1..max).contains(&len) || self.recovery.is_some() || gather.is_zero() {
+        let gather = self.shared.relay.settings.gather;
+        let left = gather.saturating_sub(read_at.elapsed());
+        if !(1..max).contains(&len) || self.recovery.is_some() || left.is_zero() {
             return Ok(());
         }
         // What the queue has would be published once more if another host took over meanwhile.
-        if self.taken.is_some() {
+        if self.taken.is_some() && gather >= WORTH_REMOVING {
             self.read(0, Duration::ZERO).await?;
         }
-        let _ = stop.run_until_cancelled(tokio::time::sleep(gather)).await;
+        let _ = stop.run_until_cancelled(tokio::time::sleep(left)).await;
         Ok(())
     }
 

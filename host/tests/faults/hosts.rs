@@ -14,6 +14,7 @@ use reqwest::StatusCode;
 /// A debug build that compiles its plugins on a busy machine.
 const READY_WAIT: Duration = Duration::from_secs(90);
 const STARTS_MAX: usize = 3;
+/// As supervisors do; a decision.
 const RESTART_WAIT: Duration = Duration::from_secs(1);
 const STOP_WAIT: Duration = Duration::from_secs(60);
 /// All hosts of all scenarios have it.

@@ -101,6 +101,10 @@ impl Distributed {
         }
     }
 
+    pub(super) fn outbox(&self) -> Arc<dyn Outbox> {
+        self.redis.outbox.clone()
+    }
+
     pub(super) fn readiness(&self) -> Vec<Readiness> {
         let (outbox, queue) = (self.redis.outbox.clone(), self.kafka.clone());
         let redis = move || {
