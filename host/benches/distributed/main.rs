@@ -19,6 +19,10 @@ use greenroom::adapters::redis;
 use house::participants::{self, Names};
 use place::{Place, begin};
 
+/// The server's own.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const PARTICIPANTS: Names = Names {
     counter: "participants, Redis",
     ranking: "members of a ranking, Redis",

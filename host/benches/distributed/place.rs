@@ -25,6 +25,9 @@ const EPOCHS_WAIT: Duration = Duration::from_secs(60);
 /// Nobody else wants the buckets of a place.
 const LEASE_TTL: Duration = Duration::from_secs(60);
 
+/// Four for each host, as the page on sizing has it.
+pub const PARTITIONS: usize = 4;
+
 /// Gives every bucket of an empty place its epoch, as a relay does once it knows that nothing is on its way.
 pub async fn begin(outbox: &dyn Outbox) {
     for bucket in 0..outbox.buckets() {
@@ -87,9 +90,8 @@ impl Place {
     }
 
     pub async fn queue(&self) -> Arc<kafka::KafkaQueue> {
-        // Four for each host, as the page on sizing has it.
         let prefix = format!("{}.", self.name);
-        let settings = kafka::Settings { prefix, partitions: 4, ..kafka::Settings::new(&self.kafka) };
+        let settings = kafka::Settings { prefix, partitions: PARTITIONS as u32, ..kafka::Settings::new(&self.kafka) };
         Arc::new(kafka::open(settings).await.unwrap())
     }
 

@@ -1,11 +1,11 @@
-//! A host without its HTTP interface over real services, with live rooms and viewers who have money.
+//! A host without its HTTP interface, with live rooms and viewers who have money: over real services, or over PostgreSQL alone, with
+//! holds and events in this process.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::stream::{self, StreamExt};
-use greenroom::adapters::embedded::{LocalPushBus, SystemClock};
-use greenroom::adapters::kafka::KafkaQueue;
+use greenroom::adapters::embedded::{self, Embedded, LocalPushBus, SystemClock};
 use greenroom::adapters::postgres::Postgres;
 use greenroom::adapters::redis::{self, RedisOutbox};
 use greenroom::breaker::Breaker;
@@ -15,12 +15,16 @@ use greenroom::plugin::{
     ApiRequest, Bounds, Caller, Context, Occasion, Plugin, Registry, RoomInfo, Settings, StreamInfo,
     default_mintable_assets,
 };
+use greenroom::ports::cache::Cache;
+use greenroom::ports::outbox::Outbox;
+use greenroom::ports::queue::Queue;
 use greenroom::timer::Timers;
 use greenroom_manifest::{Method, Role};
 use serde_json::json;
+use tempfile::TempDir;
 
-use crate::house;
-use crate::place::Place;
+use crate::house::{self, House};
+use crate::place::{PARTITIONS, Place};
 
 pub const VIEWERS: i64 = 1_000;
 pub const STREAMERS: i64 = 20;
@@ -29,14 +33,16 @@ const BALANCE: i64 = 1_000_000_000_000;
 const AT_ONCE: usize = 64;
 
 pub struct Stage {
-    pub outbox: Arc<RedisOutbox>,
-    pub queue: Arc<KafkaQueue>,
+    /// None if the cache's log is the queue's.
+    pub outbox: Option<Arc<RedisOutbox>>,
+    pub queue: Arc<dyn Queue>,
     pub db: Arc<Postgres>,
     pub ledger: Arc<Ledger>,
     pub registry: Arc<Registry>,
     rooms: Vec<Arc<Context>>,
     route: usize,
-    _folder: tempfile::TempDir,
+    _embedded: Option<Embedded>,
+    _folder: TempDir,
     // Nobody listens: pushes are not what is measured.
     _push_bus: Arc<LocalPushBus>,
 }
@@ -44,9 +50,21 @@ pub struct Stage {
 impl Stage {
     /// Opens it. Somebody must relay, or the buckets have no epochs.
     pub async fn open(place: &Place) -> Self {
-        let folder = house::folder();
         let redis::Redis { cache, outbox, .. } = redis::open(place.redis_settings()).await.unwrap();
-        let (queue, db) = (place.queue().await, place.db().await);
+        let (folder, queue) = (house::folder(), place.queue().await);
+        Self { outbox: Some(outbox), ..Self::over(cache, queue, place.db().await, folder).await }
+    }
+
+    /// The same, with the cache and the queue of the embedded mode before PostgreSQL.
+    pub async fn in_process(place: &Place) -> Self {
+        let folder = house::folder();
+        let settings = embedded::Settings { partitions: PARTITIONS, ..House::settings(folder.path()) };
+        let embedded = embedded::open(settings).await.unwrap();
+        let (cache, queue) = (embedded.cache.clone(), embedded.queue.clone());
+        Self { _embedded: Some(embedded), ..Self::over(cache, queue, place.db().await, folder).await }
+    }
+
+    async fn over(cache: Arc<dyn Cache>, queue: Arc<dyn Queue>, db: Arc<Postgres>, folder: TempDir) -> Self {
         let clock = Arc::new(SystemClock);
         let ledger = Arc::new(Ledger::new(cache.clone(), db.clone(), db.clone(), clock.clone()));
         let push_bus = Arc::new(LocalPushBus::new(1 << 20));
@@ -70,7 +88,25 @@ impl Stage {
         let route = plugin.manifest.routes.iter().position(is_send).unwrap();
         let rooms: Vec<Arc<Context>> = (0..STREAMERS).map(|number| room(&plugin, number)).collect();
         registry.lifecycle(&rooms[0], Occasion::Enabled).await.unwrap().unwrap();
-        Self { outbox, queue, db, ledger, registry, rooms, route, _folder: folder, _push_bus: push_bus }
+        Self {
+            outbox: None,
+            queue,
+            db,
+            ledger,
+            registry,
+            rooms,
+            route,
+            _embedded: None,
+            _folder: folder,
+            _push_bus: push_bus,
+        }
+    }
+
+    /// Waits until everything that was sent is in the queue.
+    pub async fn relayed(&self) {
+        if let Some(outbox) = &self.outbox {
+            until("relayed", async || outbox.backlog().await.unwrap() == 0).await;
+        }
     }
 
     /// Gives every viewer more than can be spent.
