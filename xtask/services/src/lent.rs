@@ -3,12 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use crate::job::Job;
+use crate::leash::Leash;
 use crate::{Fsync, Service, Variable, down, up};
 
-/// All services, running. What did not run before is stopped when this is dropped.
+/// All services, running. What did not run before is stopped when this is dropped, and killed if the program ends without that.
 pub struct Lent {
     folder: PathBuf,
     started: Vec<Service>,
+    leashes: Vec<Leash>,
     /// Where everything is, for the environment of whoever needs it.
     pub variables: Vec<Variable>,
 }
@@ -24,11 +26,20 @@ impl Lent {
         let mut lent = Self {
             folder: folder.to_owned(),
             started: stopped.map(|job| job.service).collect(),
+            leashes: Vec::new(),
             variables: Vec::new(),
         };
         lent.variables = up(folder, &[], Fsync::default())?;
+        lent.leashes = leashes(folder, &lent.started)?;
         Ok(lent)
     }
+}
+
+/// One for each server of these services.
+fn leashes(folder: &Path, services: &[Service]) -> anyhow::Result<Vec<Leash>> {
+    let jobs = Job::all(folder, Fsync::default())?;
+    let servers = jobs.iter().filter(|job| services.contains(&job.service)).flat_map(|job| &job.place.servers);
+    servers.filter_map(|server| server.process.as_ref()).map(|process| Leash::new(process.pid)).collect()
 }
 
 impl Drop for Lent {
@@ -37,6 +48,7 @@ impl Drop for Lent {
         if self.started.is_empty() {
             return;
         }
+        self.leashes.clear();
         if let Err(error) = down(&self.folder, &self.started, false) {
             eprintln!("not everything was stopped: {error:#}");
         }
