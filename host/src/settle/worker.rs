@@ -12,7 +12,7 @@ use crate::ports::queue::{self, Delivery, Offsets};
 
 /// Batches of each lane from one poll, on average: the lanes of a poll wait for each other at its end, so the more they have, the more of
 /// the time all of them work; and in that time nothing is polled. A decision.
-const LANE_BATCHES: usize = 2;
+const LANE_BATCHES: usize = 4;
 /// Events of one poll from which on there is load; a decision.
 const LOAD_LEN: usize = 16;
 /// How long to wait for the first event of a batch.
