@@ -3,8 +3,7 @@
 //! The buckets are shared between all hosts by leases: each host takes about as many as any other, and those of a host that died are
 //! taken over once their leases have lapsed. A bucket's holder reads its log in order, publishes, and removes what the queue has
 //! acknowledged: at least once, and never out of order within a bucket. After a read that was not full it waits a little, so that the next
-//! brings more. It stops publishing before its lease may have lapsed, by its
-//! own monotonic clock. While the queue is away it tries again, less and less often, and nothing is lost: the outbox grows until the
+//! brings more. It stops publishing before its lease may have lapsed, by its own monotonic clock. While the queue is away it tries again, less and less often, and nothing is lost: the outbox grows until the
 //! cache refuses new holds. While settling stands still the queue fills instead, up to a bound; then nothing is published either, and
 //! it ends in the same way.
 //!
