@@ -193,7 +193,7 @@ async fn tickets_and_prizes_are_paid_from_a_pot_that_is_empty_at_the_end() {
     for user_id in 1_001..1_021 {
         let won = winners.iter().filter(|winner| **winner == user_id).count();
         assert!(won <= 1);
-        assert_eq!(house.settled(user_id).await, 5 + 300 * i64::try_from(won).unwrap(), "user {user_id}");
+        house.has(user_id, 5 + 300 * i64::try_from(won).unwrap()).await;
     }
     // 40 tickets of 10 coins: 3,000 basis points are 120.
     assert_eq!((house.settled(STREAMER).await, house.settled(-2).await), (100 + 280, 120));
@@ -232,19 +232,20 @@ async fn a_full_lottery_gives_late_tickets_back_and_a_cancelled_one_all_of_them(
     for user_id in 1_001..1_009 {
         let entered = has_entered(&listed, user_id);
         let expected = if entered { 0 } else { 10 } + if winner == user_id { 50 } else { 0 };
-        wait(&house, user_id, expected).await;
+        house.has(user_id, expected).await;
     }
 
     let cancelled = make(&room, lottery_with(ticket, 2)).await;
     let richest = (1_001..1_009).find(|user_id| !has_entered(&listed, *user_id)).unwrap();
     enter(&room.viewer(richest), &cancelled).await.ok();
-    wait(&house, richest, 0).await;
+    house.has(richest, 0).await;
     let path = format!("lotteries/{cancelled}/cancel");
     let _ = room.viewer(richest).post(&path, json!(null)).await.refused(403, "forbidden");
     for _ in 0..2 {
         assert_eq!(room.streamer().post(&path, json!(null)).await.ok()["status"], "cancelled");
     }
-    wait(&house, richest, 10).await;
+    until(&room, &cancelled, |lottery| lottery["isPaid"] == true).await;
+    house.has(richest, 10).await;
     let _ = enter(&room.viewer(richest), &cancelled).await.refused(409, "lottery-not-open");
     let _ =
         room.streamer().post(&format!("lotteries/{cancelled}/draw"), json!(null)).await.refused(409, "lottery-over");
@@ -254,17 +255,6 @@ async fn a_full_lottery_gives_late_tickets_back_and_a_cancelled_one_all_of_them(
 
 fn lottery_with(entry: Value, stock: u32) -> Value {
     lottery(entry, json!([{ "name": "a shirt", "stock": stock }]))
-}
-
-/// Waits until a user has so many coins.
-async fn wait(house: &House, user_id: i64, expected: i64) {
-    for _ in 0..500 {
-        if house.settled(user_id).await == expected {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    assert_eq!(house.settled(user_id).await, expected, "user {user_id}");
 }
 
 #[tokio::test]
@@ -348,8 +338,8 @@ async fn what_a_failure_of_the_cache_has_forgotten_is_given_back_to_whoever_paid
     for user_id in [1_001, 1_001, 1_002] {
         enter(&room.viewer(user_id), &lottery_id).await.ok();
     }
-    wait(&house, 1_001, 5).await;
-    wait(&house, 1_002, 15).await;
+    house.has(1_001, 5).await;
+    house.has(1_002, 15).await;
     let mine = format!("lotteries/{lottery_id}/entries/me");
     for (user_id, chances) in [(1_001, 2), (1_002, 1)] {
         while room.viewer(user_id).get(&mine).await.ok()["chances"] != chances {
@@ -365,7 +355,7 @@ async fn what_a_failure_of_the_cache_has_forgotten_is_given_back_to_whoever_paid
     let lottery = until(&room, &lottery_id, |lottery| lottery["isPaid"] == true).await;
     assert_eq!((&lottery["status"], &lottery["secret"]), (&json!("cancelled"), &json!(null)));
     for (user_id, coins) in [(STREAMER, 50), (1_001, 25), (1_002, 25), (1_003, 25)] {
-        wait(&house, user_id, coins).await;
+        house.has(user_id, coins).await;
     }
     let house = house.restart_from_database().await;
     let room = house.known_room(room_id);
@@ -391,8 +381,8 @@ async fn a_lottery_that_nobody_ends_ends_and_long_names_are_no_obstacle() {
     house.clock.advance(Duration::from_secs(3));
     let lottery = until(&room, &lottery_id, |lottery| lottery["isPaid"] == true).await;
     assert_eq!(lottery["wins"].as_array().unwrap().len(), 1);
-    wait(&house, 1_001, 1).await;
-    wait(&house, STREAMER, 19 + 5).await;
+    house.has(1_001, 1).await;
+    house.has(STREAMER, 19 + 5).await;
     house.close().await;
 }
 

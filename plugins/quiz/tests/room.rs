@@ -112,26 +112,15 @@ async fn who_is_right_or_pays_to_come_back_shares_the_pot_to_the_last_coin() {
     assert_eq!((&finished["winners"], &finished["pot"]), (&json!(3), &json!("1010")));
     let quiz = until(&room, &quiz_id, |quiz| quiz["isPaid"] == true).await;
     assert_eq!(quiz["result"], json!({ "players": 5, "winners": 3, "pot": "1010" }));
+    house.reconciles().await;
     let mut paid = Vec::new();
     for (user_id, before) in [(1_001, 0), (1_002, 0), (1_003, 15)] {
-        paid.push(settled(&house, user_id, |coins| coins > before).await - before);
+        paid.push(house.settled(user_id).await - before);
     }
     paid.sort_unstable();
     assert_eq!(paid, [336, 337, 337]);
     assert_eq!((house.settled(STREAMER).await, house.settled(1_004).await), (0, 5));
     house.close().await;
-}
-
-/// What a user has, once it is as it should be.
-async fn settled(house: &House, user_id: i64, is_so: impl Fn(i64) -> bool) -> i64 {
-    for _ in 0..500 {
-        let coins = house.settled(user_id).await;
-        if is_so(coins) {
-            return coins;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    panic!("user {user_id} has {}", house.settled(user_id).await);
 }
 
 #[tokio::test]
@@ -143,13 +132,13 @@ async fn without_winners_or_when_cancelled_everything_is_given_back() {
     let revival = json!({ "price": 30, "times": 2 });
     for is_cancelled in [false, true] {
         let quiz_id = make(&room, quiz(Some(100), revival.clone())).await;
-        settled(&house, STREAMER, |coins| coins == 0).await;
+        house.has(STREAMER, 0).await;
         room.streamer().post(&format!("quizzes/{quiz_id}/start"), json!(null)).await.ok();
         answers(&room, &quiz_id, &[1_001], 0, 0).await;
         house.clock.advance(Duration::from_secs(10));
         let revivals = format!("quizzes/{quiz_id}/revivals");
         room.viewer(1_001).post(&revivals, json!({ "eventId": event_id() })).await.ok();
-        settled(&house, 1_001, |coins| coins == 20).await;
+        house.has(1_001, 20).await;
         let cancel = format!("quizzes/{quiz_id}/cancel");
         if is_cancelled {
             let _ = room.viewer(1_001).post(&cancel, json!(null)).await.refused(403, "forbidden");
@@ -159,8 +148,8 @@ async fn without_winners_or_when_cancelled_everything_is_given_back() {
             house.clock.advance(Duration::from_secs(61));
         }
         until(&room, &quiz_id, |quiz| quiz["isPaid"] == true).await;
-        settled(&house, 1_001, |coins| coins == 50).await;
-        settled(&house, STREAMER, |coins| coins == 100).await;
+        house.has(1_001, 50).await;
+        house.has(STREAMER, 100).await;
         if !is_cancelled {
             let _ = room.streamer().post(&cancel, json!(null)).await.refused(409, "quiz-over");
         }
@@ -208,7 +197,8 @@ async fn a_quiz_without_its_pot_does_not_start_and_nothing_is_read_or_run_by_oth
     wrong["questions"] = json!([]);
     let _ = room.streamer().post("quizzes", wrong).await.refused(400, "invalid-request");
     room.streamer().post(&format!("quizzes/{quiz_id}/cancel"), json!(null)).await.ok();
-    settled(&house, STREAMER, |coins| coins == 100).await;
+    until(&room, &quiz_id, |quiz| quiz["isPaid"] == true).await;
+    house.has(STREAMER, 100).await;
     house.close().await;
 }
 
@@ -224,11 +214,11 @@ async fn a_quiz_that_is_never_started_gives_its_pot_back() {
     house.give(STREAMER, 100).await;
     let room = house.room(json!([{ "name": "quiz" }])).await;
     let quiz_id = make(&room, quiz(Some(100), json!(null))).await;
-    settled(&house, STREAMER, |coins| coins == 0).await;
+    house.has(STREAMER, 0).await;
     house.clock.advance(Duration::from_secs(3 * 24 * 60 * 60 + 1));
     let quiz = until(&room, &quiz_id, |quiz| quiz["isPaid"] == true).await;
     assert_eq!(quiz["status"], "cancelled");
-    settled(&house, STREAMER, |coins| coins == 100).await;
+    house.has(STREAMER, 100).await;
     house.clock.advance(Duration::from_secs(8 * 24 * 60 * 60));
     assert_eq!(until(&room, &quiz_id, |_| true).await["isPaid"], true, "the database says the same as the cache did");
     house.close().await;
@@ -246,16 +236,16 @@ async fn what_a_failure_of_the_cache_has_forgotten_is_given_back_to_whoever_paid
     house.clock.advance(Duration::from_secs(10));
     until(&room, &quiz_id, |quiz| quiz["last"]["question"] == 0).await;
     room.viewer(1_001).post(&format!("quizzes/{quiz_id}/revivals"), json!({ "eventId": event_id() })).await.ok();
-    settled(&house, 1_001, |coins| coins == 20).await;
-    settled(&house, STREAMER, |coins| coins == 0).await;
+    house.has(1_001, 20).await;
+    house.has(STREAMER, 0).await;
     let room_id = room.room_id;
     let house = house.restart_from_database().await;
     let room = house.known_room(room_id);
     let _ = answer(&room, &quiz_id, 1_001, 1, 1).await.refused(409, "quiz-over");
     let quiz = until(&room, &quiz_id, |quiz| quiz["isPaid"] == true).await;
     assert_eq!((&quiz["status"], &quiz["last"]), (&json!("cancelled"), &json!(null)));
-    settled(&house, 1_001, |coins| coins == 50).await;
-    settled(&house, STREAMER, |coins| coins == 100).await;
+    house.has(1_001, 50).await;
+    house.has(STREAMER, 100).await;
     house.close().await;
 }
 

@@ -113,7 +113,8 @@ impl House {
         self.service().post("/v1/recharges", recharge).await.ok();
     }
 
-    /// What a user (or a system account) has in gold once nothing of theirs is held any more.
+    /// What a user (or a system account) has in gold once nothing of theirs is held any more. What others pay them may still be on its
+    /// way: [`House::reconciles`] waits for that.
     pub async fn settled(&self, user_id: i64) -> i64 {
         let begun = Instant::now();
         loop {
@@ -132,16 +133,22 @@ impl House {
         }
     }
 
-    /// Waits until every account is settled, and asserts that everything adds up.
+    /// Asserts that a user has so much gold once every event is settled.
+    pub async fn has(&self, user_id: i64, coins: i64) {
+        self.reconciles().await;
+        assert_eq!(self.settled(user_id).await, coins, "user {user_id}");
+    }
+
+    /// Waits until every event is settled, and asserts that everything adds up.
     pub async fn reconciles(&self) {
         let (operator, begun) = (self.visitor(1, Role::Operator, String::new()), Instant::now());
         loop {
             let report = operator.get("/v1/reconciliation").await.ok();
             assert_eq!(report["differences"], json!([]), "{report}");
-            if report["accountsBusy"] == 0 {
+            if report["accountsBusy"] == 0 && report["eventsOnTheirWay"] == 0 {
                 return;
             }
-            assert!(begun.elapsed() < PATIENCE, "accounts are still busy: {report}");
+            assert!(begun.elapsed() < PATIENCE, "events are still on their way: {report}");
             tokio::time::sleep(LOOK_EVERY).await;
         }
     }

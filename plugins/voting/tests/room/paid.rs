@@ -47,6 +47,7 @@ async fn a_paid_vote_is_paid_once_counts_once_and_its_coins_are_shared() {
     let closed = seen.next("poll.closed").await;
     assert_eq!((points(&closed), &closed["voters"]), (vec![1, 2, 0], &json!(2)));
     assert_eq!(recounted(&room, &poll).await["options"], closed["sums"]);
+    house.reconciles().await;
     let settled = [1001, 1002, STREAMER, PLATFORM].map(|user_id| house.settled(user_id));
     // 22 is shared as 6 and 16, 11 as 3 and 8.
     assert_eq!(join_all(settled).await, [78, 4, 24, 9]);
@@ -90,6 +91,7 @@ async fn closed_under_votes(config: Value) -> (i64, i64) {
     let counted: i64 = points(&closed).iter().sum();
     assert!((50..300).contains(&counted), "{counted}");
     assert_eq!(recounted(&room, &poll).await["options"], closed["sums"]);
+    house.reconciles().await;
     let left = join_all(voters.iter().map(|user_id| house.settled(*user_id))).await;
     let spent: i64 = left.iter().map(|left| 30 - left).sum();
     assert_eq!((spent, house.settled(STREAMER).await), (counted * 10, counted * 10));
