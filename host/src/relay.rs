@@ -2,16 +2,18 @@
 //!
 //! The buckets are shared between all hosts by leases: each host takes about as many as any other, and those of a host that died are
 //! taken over once their leases have lapsed. A bucket's holder reads its log in order, publishes, and removes what the queue has
-//! acknowledged: at least once, and never out of order within a bucket. After a read that was not full it waits a little, so that the next
-//! brings more. It stops publishing before its lease may have lapsed, by its own monotonic clock. While the queue is away it tries again, less and less often, and nothing is lost: the outbox grows until the
-//! cache refuses new holds. While settling stands still the queue fills instead, up to a bound; then nothing is published either, and
-//! it ends in the same way.
+//! acknowledged: at least once, and never out of order within a bucket. After a read that was not full it waits for the next beat, so that
+//! the next brings more: the buckets of a host are read at the same moments, and what they ask of the cache and give to the queue goes in few
+//! packets and batches. It stops publishing before its lease may have lapsed, by its own monotonic clock. While the queue is away it tries
+//! again, less and less often, and nothing is lost: the outbox grows until the cache refuses new holds. While settling stands still the
+//! queue fills instead, up to a bound; then nothing is published either, and it ends in the same way.
 //!
 //! A bucket that has lost data, or went back in time, is recovered here as well: see `recover`.
 //!
 //! In memory are at most one batch for each bucket that this host holds. The embedded mode needs no relay.
 
 mod backlog;
+mod beat;
 mod carry;
 mod lease;
 mod recover;
@@ -26,6 +28,7 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::beat::Beat;
 use self::recover::Passage;
 use self::share::Share;
 use crate::ports::clock::Clock;
@@ -45,8 +48,8 @@ pub struct Settings {
     pub batch_len_max: usize,
     /// How long a read waits for an entry.
     pub read_wait: Duration,
-    /// The least time from one read of a bucket to the next, if the first brought something and was not full: each has its price, however
-    /// little it brings. Not during a recovery. What is relayed waits longer by as much.
+    /// How often buckets are read that bring something, but not a full batch: each read has its price, however little it brings. Not during
+    /// a recovery. What is relayed waits longer by as much at most.
     pub gather: Duration,
     /// Nothing of a publish may reach the queue later than this after it began: the queue's delivery time-out and something more.
     pub publish_max: Duration,
@@ -91,6 +94,8 @@ struct Shared {
     passage: Passage,
     /// Whether more events wait in the queue than may.
     is_queue_full: AtomicBool,
+    /// When buckets are read again that have just brought something.
+    beat: Beat,
     /// When the oldest entry that was read was accepted, for each bucket that has one.
     oldest_ms: Mutex<HashMap<u32, u64>>,
 }
@@ -98,10 +103,12 @@ struct Shared {
 impl Relay {
     /// Relays until it is told to stop; then finishes what is being published and gives the leases back. One task in a process.
     pub async fn run(self, shutdown: CancellationToken) {
+        let beat = Beat::start(self.settings.gather);
         let shared = Arc::new(Shared {
             relay: self,
             passage: Passage::default(),
             is_queue_full: AtomicBool::new(false),
+            beat,
             oldest_ms: Mutex::default(),
         });
         let tasks = TaskTracker::new();

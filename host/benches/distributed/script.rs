@@ -1,6 +1,7 @@
-//! The limit of holds: the hold's script and arguments as the adapter sends them, sent by redis-benchmark.
+//! The limit of holds: the hold's script and arguments as the adapter sends them, sent by redis-benchmark, of a gift by itself and of one
+//! in a combo, which changes three counters in the same step.
 //!
-//! One hold is made through the adapter while MONITOR listens, so what is repeated is what is really sent, whatever it looks like. Only
+//! A hold is made through the adapter while MONITOR listens, so what is repeated is what is really sent, whatever it looks like. Only
 //! the event id is drawn anew for each call, by redis-benchmark.
 
 use std::process::Command;
@@ -8,7 +9,7 @@ use std::process::Command;
 use bytes::Bytes;
 use greenroom::adapters::redis as adapter;
 use greenroom::domain::{Account, Amount, AssetType, ContentDigest, EventId, RoomId, UserId};
-use greenroom::ports::cache::{Cache, Hold, HoldResult, Settled};
+use greenroom::ports::cache::{Cache, CounterAdd, Hold, HoldResult, Settled};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
@@ -26,8 +27,9 @@ const RANDOM: &str = "__rand_int__";
 const PAYLOAD: &[u8] = br#"{"streamId":"0192f3c1-7d2a-7000-8000-000000000001","giftId":2002,"unit":10,"count":1,"receivers":["5782000000000001"],"shareBps":5000,"pointsRate":1}"#;
 
 pub async fn measure(place: &Place) {
-    let hold = captured(place).await;
-    let (single, pipelined) = (best(place, &hold, 1), best(place, &hold, 16));
+    let (single, in_combo) = (captured(place, 1, &[]).await, captured(place, 2, &combo()).await);
+    let (single, pipelined) = (best(place, &single, 1), best(place, &single, 16));
+    let in_combo = best(place, &in_combo, 1);
     let row = |name, figure, contains| {
         Row { name, figure, unit: "/s", limit: None, ratio: None, goal: Goal::None, contains }.print();
     };
@@ -38,25 +40,36 @@ pub async fn measure(place: &Place) {
          256 connections, no pipelining; the better median of three runs each",
     );
     row("hold script, -P 16", pipelined, "the same with 16 requests in each pipeline");
+    row("hold script in a combo", in_combo, "as the first, with the counters of a combo that goes on");
+}
+
+/// What the gift plugin counts with a gift of a combo.
+fn combo() -> [CounterAdd; 3] {
+    let counter = |key: &str, delta, ttl_ms| CounterAdd { key: key.into(), delta, max: None, ttl_ms };
+    [
+        counter("combo/2002/c1f-3e8", 1, 5_000),
+        counter("combo-count/2002/c1f-3e8", 1, 605_000),
+        counter("combo-sum/2002/c1f-3e8", 10, 605_000),
+    ]
 }
 
 /// The words of a hold, as the adapter sends it.
-async fn captured(place: &Place) -> Vec<Vec<u8>> {
+async fn captured(place: &Place, viewer: i64, counters: &[CounterAdd]) -> Vec<Vec<u8>> {
     let adapter::Redis { cache, outbox, .. } = adapter::open(place.redis_settings()).await.unwrap();
     begin(&*outbox).await;
-    let payer = Account { user_id: UserId(1_763_731_000_000_001), asset_type: AssetType(1) };
+    let payer = Account { user_id: UserId(1_763_731_000_000_000 + viewer), asset_type: AssetType(1) };
     let lease = cache.lease(payer).await.unwrap().unwrap();
     let settled = Settled { balance: Amount(1_000_000_000_000), version: 1 };
     assert!(cache.fill(payer, lease, Some(settled), &[]).await.unwrap());
-    // The script is known to the server from here on.
-    hold(&*cache, payer, "0192f3c1-7d2a-7000-8000-111111111111").await;
+    // The script is known to the server from here on, and the counters are there.
+    hold(&*cache, payer, counters, "0192f3c1-7d2a-7000-8000-111111111111").await;
     let address = place.redis.strip_prefix("redis://").unwrap().trim_end_matches('/');
     let mut monitor = BufReader::new(TcpStream::connect(address).await.unwrap());
     monitor.write_all(b"MONITOR\r\n").await.unwrap();
     let mut line = String::new();
     monitor.read_line(&mut line).await.unwrap();
     assert_eq!(line.trim(), "+OK");
-    hold(&*cache, payer, &format!("0192f3c1-7d2a-7000-8000-{DRAWN}")).await;
+    hold(&*cache, payer, counters, &format!("0192f3c1-7d2a-7000-8000-{DRAWN}")).await;
     loop {
         line.clear();
         monitor.read_line(&mut line).await.unwrap();
@@ -67,7 +80,7 @@ async fn captured(place: &Place) -> Vec<Vec<u8>> {
     }
 }
 
-async fn hold(cache: &dyn Cache, payer: Account, event_id: &str) {
+async fn hold(cache: &dyn Cache, payer: Account, counters: &[CounterAdd], event_id: &str) {
     let epoch = cache.epoch(payer.user_id).await.unwrap();
     let hold = Hold {
         event_id: EventId::new(event_id).unwrap(),
@@ -75,7 +88,7 @@ async fn hold(cache: &dyn Cache, payer: Account, event_id: &str) {
         amount: Amount(10),
         digest: ContentDigest([7; 16]),
         plugin: "gift".into(),
-        counters: Vec::new(),
+        counters: counters.to_vec(),
         topic: "gift.sent".into(),
         room_id: Some(RoomId(1_763_731_000_000_001)),
         payload: Bytes::from_static(PAYLOAD),

@@ -1,5 +1,5 @@
-//! Carrying one bucket: read, publish, and remove with the next read. After a read that brought little it waits, so that the next brings
-//! more; before a long wait it removes.
+//! Carrying one bucket: read, publish, and remove with the next read. After a read that brought little it waits for the beat that all
+//! buckets of this host wait for, so that the next brings more; before a long wait it removes.
 //!
 //! It always reads from the log's first entry: everything before was removed. So an entry that comes back because the bucket went back
 //! in time is published again rather than passed over, unless a removal comes first that it is part of: then the queue has it already, and
@@ -110,21 +110,20 @@ impl Carrier {
         let stop = self.stop.clone();
         let (max, wait) = (self.shared.relay.settings.batch_len_max, self.shared.relay.settings.read_wait);
         let Some(page) = stop.run_until_cancelled(self.read(max, wait)).await else { return Ok(()) };
-        let (mut page, read_at) = (page?, Instant::now());
+        let mut page = page?;
         self.watch_time(&page).await?;
         let len = page.entries.len();
         self.publish(&mut page).await?;
         self.recover(&page, len == 0).await?;
         let gather = self.shared.relay.settings.gather;
-        let left = gather.saturating_sub(read_at.elapsed());
-        if !(1..max).contains(&len) || self.recovery.is_some() || left.is_zero() {
+        if !(1..max).contains(&len) || self.recovery.is_some() || gather.is_zero() {
             return Ok(());
         }
         // What the queue has would be published once more if another host took over meanwhile.
         if self.taken.is_some() && gather >= WORTH_REMOVING {
             self.read(0, Duration::ZERO).await?;
         }
-        let _ = stop.run_until_cancelled(tokio::time::sleep(left)).await;
+        let _ = stop.run_until_cancelled(tokio::time::sleep_until(self.shared.beat.after(Instant::now()))).await;
         Ok(())
     }
 

@@ -22,6 +22,11 @@ impl Firing {
         self.members.len() < TIMERS_MAX
     }
 
+    /// How many are being fired.
+    pub(super) fn len(&self) -> usize {
+        self.members.len()
+    }
+
     /// Where to look next behind the first page: a page further than the last time.
     pub(super) fn further(&mut self, page: usize) -> usize {
         self.looked_at = self.looked_at.saturating_add(page);

@@ -71,7 +71,7 @@ impl Timers {
     ) -> Result<Vec<Arc<str>>, Error> {
         let mut members = Vec::new();
         // From the beginning again: what others have removed meanwhile must not move one out of sight.
-        for (is_further, len) in [(false, PEEK), (false, PAGE), (true, PAGE)] {
+        for (is_further, len) in [(false, firing.len() + PEEK), (false, PAGE), (true, PAGE)] {
             let offset = if is_further { firing.further(PAGE) } else { 0 };
             let page = match self.cache.top(shard, DUE, offset, len, now_ms).await {
                 Ok(page) => page,
