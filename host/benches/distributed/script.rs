@@ -27,7 +27,9 @@ const RANDOM: &str = "__rand_int__";
 const PAYLOAD: &[u8] = br#"{"streamId":"0192f3c1-7d2a-7000-8000-000000000001","giftId":2002,"unit":10,"count":1,"receivers":["5782000000000001"],"shareBps":5000,"pointsRate":1}"#;
 
 pub async fn measure(place: &Place) {
-    let (single, in_combo) = (captured(place, 1, &[]).await, captured(place, 2, &combo()).await);
+    let adapter::Redis { cache, outbox, .. } = adapter::open(place.redis_settings()).await.unwrap();
+    begin(&*outbox).await;
+    let (single, in_combo) = (captured(place, &*cache, 1, &[]).await, captured(place, &*cache, 2, &combo()).await);
     let (single, pipelined) = (best(place, &single, 1), best(place, &single, 16));
     let in_combo = best(place, &in_combo, 1);
     let row = |name, figure, contains| {
@@ -54,22 +56,20 @@ fn combo() -> [CounterAdd; 3] {
 }
 
 /// The words of a hold, as the adapter sends it.
-async fn captured(place: &Place, viewer: i64, counters: &[CounterAdd]) -> Vec<Vec<u8>> {
-    let adapter::Redis { cache, outbox, .. } = adapter::open(place.redis_settings()).await.unwrap();
-    begin(&*outbox).await;
+async fn captured(place: &Place, cache: &dyn Cache, viewer: i64, counters: &[CounterAdd]) -> Vec<Vec<u8>> {
     let payer = Account { user_id: UserId(1_763_731_000_000_000 + viewer), asset_type: AssetType(1) };
     let lease = cache.lease(payer).await.unwrap().unwrap();
     let settled = Settled { balance: Amount(1_000_000_000_000), version: 1 };
     assert!(cache.fill(payer, lease, Some(settled), &[]).await.unwrap());
     // The script is known to the server from here on, and the counters are there.
-    hold(&*cache, payer, counters, "0192f3c1-7d2a-7000-8000-111111111111").await;
+    hold(cache, payer, counters, "0192f3c1-7d2a-7000-8000-111111111111").await;
     let address = place.redis.strip_prefix("redis://").unwrap().trim_end_matches('/');
     let mut monitor = BufReader::new(TcpStream::connect(address).await.unwrap());
     monitor.write_all(b"MONITOR\r\n").await.unwrap();
     let mut line = String::new();
     monitor.read_line(&mut line).await.unwrap();
     assert_eq!(line.trim(), "+OK");
-    hold(&*cache, payer, counters, &format!("0192f3c1-7d2a-7000-8000-{DRAWN}")).await;
+    hold(cache, payer, counters, &format!("0192f3c1-7d2a-7000-8000-{DRAWN}")).await;
     loop {
         line.clear();
         monitor.read_line(&mut line).await.unwrap();
