@@ -26,13 +26,40 @@ const IN_TURN: &str = "all gifts to one streamer of one room; limit: 20 streamer
 pub async fn measure(place: &Place) {
     let gifts = argument("gifts", 80_000);
     let stage = Stage::in_process(place).await;
-    let plain = [books::plain(place, 1).await, books::plain(place, 2).await];
-    let own = [books::own(&*stage.db, 1).await, books::own(&*stage.db, 2).await];
     stage.recharge().await;
-    let alone = [settled(&stage, gifts * 2, false).await, settled(&stage, gifts * 2, true).await];
-    print_alone(alone, plain, own);
+    let before = Limits::measure(place, &stage).await;
+    let uniform = settled(&stage, gifts * 2, false).await;
+    let after = Limits::measure(place, &stage).await;
+    let hot = settled(&stage, gifts * 2, true).await;
+    print_alone([uniform, hot], &before.mean(&after));
     drop(stage);
-    print_with_services(with_services(place, gifts).await, plain[0]);
+    let before = books::plain(place, 1).await;
+    let with_services = with_services(place, gifts).await;
+    print_with_services(with_services, f64::midpoint(before, books::plain(place, 1).await));
+}
+
+/// Events a second of the plain statement and of the adapter's own, each on one connection and on two. They are measured before and after what
+/// they limit: the speed of a shared machine changes within minutes.
+struct Limits {
+    plain: [f64; 2],
+    own: [f64; 2],
+}
+
+impl Limits {
+    async fn measure(place: &Place, stage: &Stage) -> Self {
+        Self {
+            plain: [books::plain(place, 1).await, books::plain(place, 2).await],
+            own: [books::own(&*stage.db, 1).await, books::own(&*stage.db, 2).await],
+        }
+    }
+
+    fn mean(&self, other: &Self) -> Self {
+        let mean = |of: fn(&Self) -> [f64; 2]| {
+            let ([one, two], [other_one, other_two]) = (of(self), of(other));
+            [f64::midpoint(one, other_one), f64::midpoint(two, other_two)]
+        };
+        Self { plain: mean(|limits| limits.plain), own: mean(|limits| limits.own) }
+    }
 }
 
 /// Gifts a second with Redis and Kafka: to 20 streamers in turn, and to one.
@@ -58,8 +85,9 @@ fn print(name: &'static str, figure: f64, limit: f64, goal: Goal, contains: &'st
     Row { name, figure, unit: "/s", limit: Some(limit), ratio: Some(figure / limit), goal, contains }.print();
 }
 
-/// All in gifts or events a second. The limits are those of a plain statement, and of the adapter's own, on one connection and on two.
-fn print_alone([uniform, hot]: [f64; 2], [plain_one, plain_two]: [f64; 2], [own_one, own_two]: [f64; 2]) {
+/// Gifts a second, in turn and to one streamer.
+fn print_alone([uniform, hot]: [f64; 2], limits: &Limits) {
+    let Limits { plain: [plain_one, plain_two], own: [own_one, own_two] } = *limits;
     print(
         "settling alone, in this process",
         uniform,

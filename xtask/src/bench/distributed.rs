@@ -26,23 +26,20 @@ const GIFT: &str = "gift.wasm";
 pub(super) fn measure(site: &Site<'_>, reports: &mut Vec<Value>) -> anyhow::Result<Vec<Row>> {
     let services = Lent::start(&folder(site.workspace))?;
     let stage = Stage { site, services: &services.variables };
-    let mut measured = stage.micro("script", &[])?;
-    let limit =
-        |name: &str| measured.iter().find(|row| row.name == name).and_then(|row| row.figure).context("no limit");
-    let (single, pipelined) = (limit("hold script, redis-benchmark")?, limit("hold script, -P 16")?);
-    let mixed = mixed(single, limit("hold script in a combo")?);
     let alone = gift_alone(site)?;
     println!("-- a run that does not count: Kafka's broker compiles what it runs often");
     stage.gifts("cached", &alone, &SINGLE, &mut Vec::new())?;
+    let mut beside = Beside { stage: &stage, before: stage.limits()? };
+    let mut measured = Vec::new();
     for durability in ["queued", "cached"] {
-        let reached = stage.gifts(durability, &alone, &SINGLE, reports)?;
-        measured.push(row(&format!("gifts over HTTP, {durability}"), reached, single, Some(0.2), GIFTS));
-        measured.push(row(&format!("{durability}, limit -P 16"), reached, pipelined, None, PIPELINED));
+        let (reached, limits) = beside.gifts(durability, &alone, &SINGLE, reports)?;
+        measured.push(row(&format!("gifts over HTTP, {durability}"), reached, limits.single, Some(0.2), GIFTS));
+        measured.push(row(&format!("{durability}, limit -P 16"), reached, limits.pipelined, None, PIPELINED));
     }
-    let combos = stage.gifts("cached", &alone, &COMBOS, reports)?;
-    measured.push(row("cached, combos", combos, mixed, Some(0.2), WITH_COMBOS));
-    let beside = stage.gifts("cached", site.plugins, &SINGLE, reports)?;
-    measured.push(row("cached, all plugins", beside, single, None, BESIDE));
+    let (combos, limits) = beside.gifts("cached", &alone, &COMBOS, reports)?;
+    measured.push(row("cached, combos", combos, limits.mixed(), Some(0.2), WITH_COMBOS));
+    let (all, limits) = beside.gifts("cached", site.plugins, &SINGLE, reports)?;
+    measured.push(row("cached, all plugins", all, limits.single, None, BESIDE));
     let many = stage.gifts("cached", &alone, &[&COMBOS[..], &["--zipf", "0", "--rooms", "100"]].concat(), reports)?;
     let one = stage.gifts("cached", &alone, &[&COMBOS[..], &["--one-room"]].concat(), reports)?;
     measured.push(row("one streamer, distributed", one, many, Some(0.9), STREAMER));
@@ -60,15 +57,10 @@ const COMBOS: [&str; 4] = ["--connections", "256", "--duplicates-permille", "0"]
 /// How many of these gifts are in a combo: while one is open every second gift goes on with it.
 const IN_COMBO: f64 = 0.4;
 
-/// The limit of holds of which so many are in a combo.
-#[expect(clippy::float_arithmetic, reason = "a figure for the eye")]
-fn mixed(single: f64, in_combo: f64) -> f64 {
-    1.0 / ((1.0 - IN_COMBO) / single + IN_COMBO / in_combo)
-}
-
 const GIFTS: &str = "settled in PostgreSQL and audited, by the time from the first request to the last settlement; one host with the gift plugin, \
                      256 connections, 1,000 viewers, 20 rooms by Zipf; an installation older than six minutes; limit: redis-benchmark with the \
-                     same hold script and arguments, no pipelining; all servers and the generator on the same cores";
+                     same hold script and arguments, no pipelining, the mean of just before and just after; all servers and the generator on the same \
+                     cores";
 const PIPELINED: &str =
     "the row before; limit: with 16 requests a pipeline, as the host sends what comes at the same time";
 const WITH_COMBOS: &str = "as `gifts over HTTP, cached`, but a tenth begins a combo of 2 to 10, so that two of five are in one; limit: as there, two of five holds \
@@ -100,6 +92,49 @@ fn gift_alone(site: &Site<'_>) -> anyhow::Result<PathBuf> {
     Ok(folder)
 }
 
+/// What redis-benchmark reaches, in holds a second.
+#[derive(Clone, Copy)]
+struct Limits {
+    single: f64,
+    pipelined: f64,
+    in_combo: f64,
+}
+
+#[expect(clippy::float_arithmetic, reason = "figures for the eye")]
+impl Limits {
+    fn mean(self, other: Self) -> Self {
+        let mean = |of: fn(&Self) -> f64| f64::midpoint(of(&self), of(&other));
+        Self { single: mean(|l| l.single), pipelined: mean(|l| l.pipelined), in_combo: mean(|l| l.in_combo) }
+    }
+
+    /// Of gifts as [`COMBOS`] has them.
+    fn mixed(self) -> f64 {
+        1.0 / ((1.0 - IN_COMBO) / self.single + IN_COMBO / self.in_combo)
+    }
+}
+
+/// Measures limits between runs: the speed of a shared machine changes within minutes.
+struct Beside<'a> {
+    stage: &'a Stage<'a>,
+    before: Limits,
+}
+
+impl Beside<'_> {
+    /// Settled gifts a second, and the limits around that run.
+    fn gifts(
+        &mut self,
+        durability: &str,
+        plugins: &Path,
+        args: &[&str],
+        reports: &mut Vec<Value>,
+    ) -> anyhow::Result<(f64, Limits)> {
+        let reached = self.stage.gifts(durability, plugins, args, reports)?;
+        let after = self.stage.limits()?;
+        let before = std::mem::replace(&mut self.before, after);
+        Ok((reached, before.mean(after)))
+    }
+}
+
 struct Stage<'a> {
     site: &'a Site<'a>,
     services: &'a [Variable],
@@ -126,6 +161,16 @@ impl Stage<'_> {
 
     fn micro(&self, task: &str, more: &[Variable]) -> anyhow::Result<Vec<Row>> {
         rows(&self.tell(&[task], more)?)
+    }
+
+    fn limits(&self) -> anyhow::Result<Limits> {
+        let rows = self.micro("script", &[])?;
+        let of = |name: &str| rows.iter().find(|row| row.name == name).and_then(|row| row.figure).context("no limit");
+        Ok(Limits {
+            single: of("hold script, redis-benchmark")?,
+            pipelined: of("hold script, -P 16")?,
+            in_combo: of("hold script in a combo")?,
+        })
     }
 
     fn place(&self, durability: &str) -> anyhow::Result<Place<'_>> {
