@@ -27,6 +27,8 @@ const LEASE_TTL: Duration = Duration::from_secs(60);
 
 /// Four for each host, as the page on sizing has it.
 pub const PARTITIONS: usize = 4;
+/// For one Redis and a few hosts, as the page on sizing has it.
+const BUCKETS: u32 = 16;
 
 /// Gives every bucket of an empty place its epoch, as a relay does once it knows that nothing is on its way.
 pub async fn begin(outbox: &dyn Outbox) {
@@ -74,12 +76,18 @@ impl Place {
     /// For whoever configures a server with it.
     pub fn print(&self) {
         let Self { redis, kafka, postgres, .. } = self;
-        println!("{}", serde_json::json!({ "redis": redis, "kafka": kafka, "postgres": postgres }));
+        let partitions = PARTITIONS.to_string();
+        let buckets = BUCKETS.to_string();
+        let place = serde_json::json!({
+            "redis": redis, "kafka": kafka, "postgres": postgres, "partitions": partitions, "buckets": buckets,
+        });
+        println!("{place}");
     }
 
     pub fn redis_settings(&self) -> adapter::Settings {
         adapter::Settings {
             prefix: self.name.clone(),
+            buckets: BUCKETS,
             outbox_len_max: 100_000_000,
             ..adapter::Settings::new(vec![self.redis.clone()], false)
         }
