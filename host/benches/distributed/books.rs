@@ -13,7 +13,7 @@ use crate::place::Place;
 use crate::stage::{STREAMERS, VIEWERS};
 
 const EVENTS: usize = 1_000;
-/// As many events as are settled beside it by default: tables and their indexes grow alike.
+/// As many events as are settled beside it by default, so that neither is over before PostgreSQL writes back.
 const BATCHES: usize = 160;
 const PLATFORM: i64 = UserId::PLATFORM.0;
 const RECORD: &str = r#"{"streamId":"0192f3c1-7d2a-7000-8000-000000000001","giftId":2002,"unit":10,"count":1,"receivers":["5782000000000001"]}"#;

@@ -29,8 +29,8 @@ pub async fn measure(place: &Place) {
     stage.recharge().await;
     let before = Limits::measure(place, &stage).await;
     let uniform = settled(&stage, gifts * 2, false).await;
-    let after = Limits::measure(place, &stage).await;
     let hot = settled(&stage, gifts * 2, true).await;
+    let after = Limits::measure(place, &stage).await;
     print_alone([uniform, hot], &before.mean(&after));
     drop(stage);
     let before = books::plain(place, 1).await;

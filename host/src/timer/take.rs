@@ -11,7 +11,7 @@ use crate::ports::cache::{Check, CommitResult, Error, Shard, Write};
 
 /// The first and the longest time between two tries of a timer that fails.
 const BACKOFF_MS: (u64, u64) = (1_000, 60_000);
-/// Members of the ranking that are read first: most looks find a single timer.
+/// Members of the ranking that are read first, beside those that are being fired: most looks find a single timer.
 const PEEK: usize = 8;
 /// Members that are read at a time. A look reads the first page if all that it has peeked at is due and, if that holds timers for which
 /// there is no room, one more, another each time: behind a plugin with very many timers there may be others.

@@ -161,6 +161,11 @@ async fn as_many_are_taken_as_there_is_room_for_and_when_the_next_is_due_is_told
     clock.move_on(1_000);
     let taken = take().await;
     assert_eq!((taken.timers.len(), taken.next_ms), (64, None));
+    // What is being fired is not taken again.
+    let mut firing = Firing::default();
+    let mut look = async || timers.take(room.0.unsigned_abs() % SHARDS, &mut firing).await.unwrap();
+    assert_eq!(look().await.timers.len(), 64);
+    assert_eq!(look().await.timers.len(), 0);
     drop(timers);
     house.close().await;
 }

@@ -239,6 +239,11 @@ async fn a_full_lottery_gives_late_tickets_back_and_a_cancelled_one_all_of_them(
     let richest = (1_001..1_009).find(|user_id| !has_entered(&listed, *user_id)).unwrap();
     enter(&room.viewer(richest), &cancelled).await.ok();
     house.has(richest, 0).await;
+    // What is given back is what counts, and it counts once its coins are in the pot.
+    let mine = format!("lotteries/{cancelled}/entries/me");
+    while room.viewer(richest).get(&mine).await.ok()["chances"] != 1 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     let path = format!("lotteries/{cancelled}/cancel");
     let _ = room.viewer(richest).post(&path, json!(null)).await.refused(403, "forbidden");
     for _ in 0..2 {

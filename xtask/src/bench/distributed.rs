@@ -29,16 +29,16 @@ pub(super) fn measure(site: &Site<'_>, reports: &mut Vec<Value>) -> anyhow::Resu
     let alone = gift_alone(site)?;
     println!("-- a run that does not count: Kafka's broker compiles what it runs often");
     stage.gifts("queued", &alone, &SINGLE, &mut Vec::new())?;
-    let mut beside = Beside { stage: &stage, before: stage.limits()? };
+    let mut around = Around { stage: &stage, before: stage.limits()? };
     let mut measured = Vec::new();
     for durability in ["queued", "cached"] {
-        let (reached, limits) = beside.gifts(durability, &alone, &SINGLE, reports)?;
+        let (reached, limits) = around.gifts(durability, &alone, &SINGLE, reports)?;
         measured.push(row(&format!("gifts over HTTP, {durability}"), reached, limits.single, Some(0.2), GIFTS));
         measured.push(row(&format!("{durability}, limit -P 16"), reached, limits.pipelined, None, PIPELINED));
     }
-    let (combos, limits) = beside.gifts("cached", &alone, &COMBOS, reports)?;
+    let (combos, limits) = around.gifts("cached", &alone, &COMBOS, reports)?;
     measured.push(row("cached, combos", combos, limits.mixed(), Some(0.2), WITH_COMBOS));
-    let (all, limits) = beside.gifts("cached", site.plugins, &SINGLE, reports)?;
+    let (all, limits) = around.gifts("cached", site.plugins, &SINGLE, reports)?;
     measured.push(row("cached, all plugins", all, limits.single, None, BESIDE));
     let many = stage.gifts("cached", &alone, &[&COMBOS[..], &["--zipf", "0", "--rooms", "100"]].concat(), reports)?;
     let one = stage.gifts("cached", &alone, &[&COMBOS[..], &["--one-room"]].concat(), reports)?;
@@ -53,8 +53,8 @@ pub(super) fn measure(site: &Site<'_>, reports: &mut Vec<Value>) -> anyhow::Resu
 /// Kafka.
 const SINGLE: [&str; 6] = ["--connections", "256", "--duplicates-permille", "0", "--combos-permille", "0"];
 /// A tenth of the gifts begin a combo of 2 to 10, whose holds change counters, too.
-const COMBOS: [&str; 4] = ["--connections", "256", "--duplicates-permille", "0"];
-/// How many of these gifts are in a combo: while one is open every second gift goes on with it.
+const COMBOS: [&str; 6] = ["--connections", "256", "--duplicates-permille", "0", "--combos-permille", "100"];
+/// How many of these gifts are in a combo: a tenth of the others begins one of six on average, 0.1 × 6 / (1 + 0.1 × 5).
 const IN_COMBO: f64 = 0.4;
 
 const GIFTS: &str = "settled in PostgreSQL and audited, by the time from the first request to the last settlement; one host with the gift plugin, \
@@ -63,8 +63,8 @@ const GIFTS: &str = "settled in PostgreSQL and audited, by the time from the fir
                      cores";
 const PIPELINED: &str =
     "the row before; limit: with 16 requests a pipeline, as the host sends what comes at the same time";
-const WITH_COMBOS: &str = "as `gifts over HTTP, cached`, but a tenth begins a combo of 2 to 10, so that two of five are in one; limit: as there, two of five holds \
-     with the counters of a combo that goes on";
+const WITH_COMBOS: &str = "as `gifts over HTTP, cached`, but a tenth begins a combo of 2 to 10, so that two of five \
+     are in one; limit: as there, two of five holds with the counters of a combo that goes on";
 const BESIDE: &str = "as `gifts over HTTP, cached`, with every plugin installed and none but gift in a room: lottery and pk read each gift nevertheless";
 const STREAMER: &str =
     "as `cached, combos`, to one streamer in one room; limit: to 100 streamers in 100 rooms, uniformly";
@@ -114,12 +114,12 @@ impl Limits {
 }
 
 /// Measures limits between runs: the speed of a shared machine changes within minutes.
-struct Beside<'a> {
+struct Around<'a> {
     stage: &'a Stage<'a>,
     before: Limits,
 }
 
-impl Beside<'_> {
+impl Around<'_> {
     /// Settled gifts a second, and the limits around that run.
     fn gifts(
         &mut self,
